@@ -1,0 +1,87 @@
+"""Activations by name: a module for `SymmetricAutoencoder`, and value and derivative for `AutoencoderStack`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+_aten = torch.ops.aten
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """One elementwise function f.
+
+    Attributes:
+        module: Makes the `nn.Module` that computes f.
+        apply: Maps the pre-activation z to f(z); may overwrite z where `from_output` is true.
+        backward: Maps (gradient in f(z), saved) to the gradient in z; saved is f(z) where `from_output` is true, else z.
+            Overwrites the gradient.
+        from_output: Whether f'(z) is a function of f(z), so that z need not be kept.
+        zero_at_zero: Whether f(0) = 0, so that a unit padded with zero weights stays zero.
+    """
+
+    module: Callable[[], nn.Module]
+    apply: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], Tensor]
+    from_output: bool = True
+    zero_at_zero: bool = True
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "linear": Activation(
+        module=nn.Identity,
+        apply=lambda z: z,
+        backward=lambda gradient, _: gradient,
+    ),
+    "relu": Activation(
+        module=nn.ReLU,
+        apply=torch.relu_,
+        backward=lambda gradient, y: _aten.threshold_backward(gradient, y, 0, grad_input=gradient),
+    ),
+    "leaky_relu": Activation(
+        module=nn.LeakyReLU,
+        apply=lambda z: nn.functional.leaky_relu_(z, 0.01),
+        backward=lambda gradient, y: _aten.leaky_relu_backward(gradient, y, 0.01, True, grad_input=gradient),
+    ),
+    "elu": Activation(
+        module=nn.ELU,
+        apply=nn.functional.elu_,
+        backward=lambda gradient, y: _aten.elu_backward(gradient, 1, 1, 1, True, y, grad_input=gradient),
+    ),
+    "tanh": Activation(
+        module=nn.Tanh,
+        apply=torch.tanh_,
+        backward=lambda gradient, y: _aten.tanh_backward(gradient, y, grad_input=gradient),
+    ),
+    "sigmoid": Activation(
+        module=nn.Sigmoid,
+        apply=torch.sigmoid_,
+        backward=lambda gradient, y: _aten.sigmoid_backward(gradient, y, grad_input=gradient),
+        zero_at_zero=False,
+    ),
+    "gelu": Activation(
+        module=nn.GELU,
+        apply=nn.functional.gelu,
+        backward=lambda gradient, z: _aten.gelu_backward(gradient, z, grad_input=gradient),
+        from_output=False,
+    ),
+    "silu": Activation(
+        module=nn.SiLU,
+        apply=nn.functional.silu,
+        backward=lambda gradient, z: _aten.silu_backward(gradient, z, grad_input=gradient),
+        from_output=False,
+    ),
+}
+
+
+def activation(name: str) -> Activation:
+    """The activation of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in ACTIVATIONS:
+        raise ValueError(f"an activation must be one of {', '.join(ACTIVATIONS)}, but got {name!r}.")
+    return ACTIVATIONS[name]

@@ -1,0 +1,116 @@
+"""The symmetric autoencoder itself."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ae_model.activations import activation
+
+
+class SymmetricAutoencoder(nn.Module):
+    """An encoder of linear layers and a decoder that mirrors it.
+
+    Every size after the first is a linear layer and an activation: `hidden_activation`, and `code_activation` at the
+    code. The decoder runs through the same sizes backwards and ends in `output_activation`, tanh by default so that
+    outputs fit data scaled to [-1, 1].
+
+    Args:
+        layer_sizes: The encoder's widths, input first, code last: at least two positive integers.
+        hidden_activation: Name of the activation of the hidden layers, on both sides.
+        code_activation: Name of the activation of the code. With "relu" code units can die; "linear" units cannot.
+        output_activation: Name of the activation of the reconstruction.
+        generator: Source of the initial weights; torch's global one if None.
+
+    Raises:
+        ValueError: If there are fewer than two sizes, a size is no positive integer, or an activation is unknown.
+
+    Example:
+        >>> model = SymmetricAutoencoder((784, 500, 32), code_activation="linear")
+        >>> reconstruction, code = model(torch.zeros(8, 784))
+        >>> reconstruction.shape, code.shape
+        (torch.Size([8, 784]), torch.Size([8, 32]))
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[int],
+        *,
+        hidden_activation: str = "relu",
+        code_activation: str = "relu",
+        output_activation: str = "tanh",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.layer_sizes = checked_layer_sizes(layer_sizes)
+        self.hidden_activation = hidden_activation
+        self.code_activation = code_activation
+        self.output_activation = output_activation
+        n_hidden = len(self.layer_sizes) - 2
+        self.encoder = _layers(self.layer_sizes, [hidden_activation] * n_hidden + [code_activation], generator)
+        self.decoder = _layers(self.layer_sizes[::-1], [hidden_activation] * n_hidden + [output_activation], generator)
+
+    def forward(
+        self, x: Float[Tensor, "batch input"]
+    ) -> tuple[Float[Tensor, "batch input"], Float[Tensor, "batch code"]]:
+        """The reconstruction of scaled samples, and their code."""
+        code = self.encode(x)
+        return self.decode(code), code
+
+    def encode(self, x: Float[Tensor, "batch input"]) -> Float[Tensor, "batch code"]:
+        """The code of scaled samples."""
+        code: Tensor = self.encoder(x)
+        return code
+
+    def decode(self, code: Float[Tensor, "batch code"]) -> Float[Tensor, "batch input"]:
+        """The scaled samples that a code stands for."""
+        reconstruction: Tensor = self.decoder(code)
+        return reconstruction
+
+
+def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
+    """`layer_sizes` as a tuple.
+
+    Raises:
+        ValueError: If there are fewer than two sizes, or one is no positive integer.
+    """
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2:
+        raise ValueError(f"layer_sizes must hold at least an input and a code size, but got {sizes}.")
+    for size in sizes:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
+    return sizes
+
+
+def layer_activations(n_layers: int, hidden: str, code: str, output: str) -> list[str]:
+    """Names of the activations after each of the `2 * n_layers` linear layers, first encoder layer first."""
+    return [hidden] * (n_layers - 1) + [code] + [hidden] * (n_layers - 1) + [output]
+
+
+def initial_linear(n_in: int, n_out: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Initial weight `(n_out, n_in)` and bias `(n_out,)`, float32, uniform in +-1/sqrt(n_in): nn.Linear's own rule."""
+    bound = 1 / math.sqrt(n_in)
+    weight = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
+    bias = torch.empty(n_out).uniform_(-bound, bound, generator=generator)
+    return weight, bias
+
+
+def count_parameters(layer_sizes: Sequence[int]) -> int:
+    """Number of weights and biases of the autoencoder of these sizes, encoder and decoder together."""
+    return sum(2 * a * b + a + b for a, b in pairwise(layer_sizes))
+
+
+def _layers(sizes: Sequence[int], activations: Sequence[str], generator: torch.Generator | None) -> nn.Sequential:
+    modules: list[nn.Module] = []
+    for (n_in, n_out), name in zip(pairwise(sizes), activations, strict=True):
+        linear = nn.utils.skip_init(nn.Linear, n_in, n_out)
+        with torch.no_grad():
+            weight, bias = initial_linear(n_in, n_out, generator)
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
+        modules += [linear, activation(name).module()]
+    return nn.Sequential(*modules)

@@ -1,0 +1,60 @@
+"""PCA: its spectrum proposes code sizes, its reconstruction error is the baseline at any code size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Num
+from sklearn.decomposition import PCA
+
+from ae_model.scaling import Scaling
+
+
+def explained_variance_ratio(
+    values: Num[np.ndarray, "samples features"], scaling: Scaling
+) -> Float[np.ndarray, " components"]:
+    """Fraction of the variance of the scaled samples that each principal component explains, in falling order.
+
+    Raises:
+        ValueError: If the samples do not vary.
+    """
+    ratio = fit_pca(values, scaling, min(values.shape)).explained_variance_ratio_
+    if not np.isfinite(ratio).all():
+        raise ValueError("the samples must vary, but all of them are equal. Check the data.")
+    return ratio
+
+
+def code_size_for(explained_variance: float, ratio: Float[np.ndarray, " components"]) -> int:
+    """The smallest number of components that together explain at least this fraction of the variance.
+
+    Args:
+        explained_variance: In (0, 1].
+        ratio: As returned by `explained_variance_ratio`.
+
+    Returns:
+        A number from 1 to `len(ratio)`.
+    """
+    cumulative = np.cumsum(ratio)
+    # Rounding can leave the full sum a little under 1.
+    return min(int(np.searchsorted(cumulative, explained_variance - 1e-12)) + 1, len(ratio))
+
+
+def fit_pca(values: Num[np.ndarray, "samples features"], scaling: Scaling, n_components: int) -> PCA:
+    """PCA of the scaled samples in float64, with as many components as there can be, at most `n_components`."""
+    # The covariance's eigenvectors are exact enough in float64 and much faster where samples outnumber features.
+    solver = "covariance_eigh" if len(values) >= values.shape[1] else "full"
+    return PCA(min(n_components, *values.shape), svd_solver=solver).fit(scaling.transform(values))
+
+
+def pca_mse(
+    pca: PCA, scaled: Float[np.ndarray, "samples features"], code_sizes: Sequence[int]
+) -> Float[np.ndarray, " code_sizes"]:
+    """Mean squared error of PCA's reconstruction of scaled samples at each code size, in scaled units squared.
+
+    The components are orthonormal, so each one that is kept takes its own squared projection off the error. A code size
+    above the number of components has all of them.
+    """
+    centred = scaled - pca.mean_
+    explained = np.cumsum(np.sum(np.square(centred @ pca.components_.T), axis=0))
+    errors = np.sum(np.square(centred)) - explained
+    kept = np.minimum(code_sizes, len(explained)) - 1
+    return np.maximum(errors[kept], 0) / centred.size

@@ -1,0 +1,312 @@
+"""k-fold cross-validation with all folds in lock-step: after every epoch there is a complete k-fold estimate."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Num
+from sklearn.model_selection import KFold
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ae_model.autoencoder import count_parameters
+from ae_model.bottleneck import fit_pca, pca_mse
+from ae_model.resident import ResidentData
+from ae_model.scaling import Scaling, fit_scaling
+from ae_model.stack import AutoencoderStack
+from ae_model.training import (
+    Configuration,
+    batch_order,
+    derived_seed,
+    evaluate_autoencoder,
+    evaluate_members,
+    initial_generator,
+    train_autoencoder,
+    train_epoch,
+)
+
+MAX_STACK_STATE_BYTES = 16 * 2**20
+"""Weights, gradients and Adam's moments of one stack on a CPU: about what stays in the cache of one core."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fold:
+    """Row numbers of one fold's two parts of the development set."""
+
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EpochRecord:
+    """What one epoch gave, for each fold."""
+
+    epoch: int
+    """Counted from 1."""
+    train_mse: Float[np.ndarray, " n_splits"]
+    """Mean over the epoch's samples, each taken before its own batch's step; scaled units squared."""
+    val_mse: Float[np.ndarray, " n_splits"]
+    """Over the fold's validation rows, after the epoch; scaled units squared."""
+    val_fve: Float[np.ndarray, " n_splits"]
+    """Fraction of the validation rows' variance about the training mean that is explained."""
+    dead_code_units: Int[np.ndarray, " n_splits"]
+    """Code units that are zero for every validation row."""
+
+
+def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
+    """Shuffled folds whose sizes differ by at most one row (scikit-learn's KFold).
+
+    Raises:
+        ValueError: If there are fewer than 2 folds, or more folds than samples.
+    """
+    if not 2 <= n_splits <= n_samples:
+        raise ValueError(
+            f'"2 <= n_splits <= n_samples" must hold, but got n_splits={n_splits}, n_samples={n_samples}. '
+            "Change n_splits or use more samples."
+        )
+    splitter = KFold(n_splits, shuffle=True, random_state=seed)
+    return [
+        Fold(train=train, validation=validation) for train, validation in splitter.split(np.empty((n_samples, 1)))
+    ]
+
+
+def cross_validate(
+    values: Num[np.ndarray, "samples features"],
+    configuration: Configuration,
+    *,
+    folds: Sequence[Fold],
+    max_epochs: int,
+    seed: int,
+    value_range: tuple[float, float] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[EpochRecord]:
+    """Train one configuration on every fold; yields a record after every epoch.
+
+    Args:
+        values: Development samples in their own units; read, never written.
+        configuration: Architecture and optimiser.
+        folds: As made by `make_folds`.
+        max_epochs: Passes over each fold's training rows, >= 1.
+        seed: Of initial weights and batch order; with the fold's number it determines both, whatever is trained.
+        value_range: Fixed range of the values, as in `Dataset`; if None, each fold fits it on its own training rows.
+        device: Where to train.
+        dtype: Of weights and arithmetic.
+
+    Example:
+        >>> values = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
+        >>> configuration = Configuration(layer_sizes=(8, 3), code_activation="linear")
+        >>> records = cross_validate(values, configuration, folds=make_folds(100, 5, seed=0), max_epochs=2, seed=0)
+        >>> [record.val_mse.shape for record in records]
+        [(5,), (5,)]
+    """
+    for (record,) in cross_validate_pack(
+        values,
+        [configuration],
+        folds=folds,
+        max_epochs=max_epochs,
+        seed=seed,
+        value_range=value_range,
+        device=device,
+        dtype=dtype,
+    ):
+        yield record
+
+
+def cross_validate_pack(
+    values: Num[np.ndarray, "samples features"],
+    configurations: Sequence[Configuration],
+    *,
+    folds: Sequence[Fold],
+    max_epochs: int,
+    seed: int,
+    value_range: tuple[float, float] | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[list[EpochRecord]]:
+    """`cross_validate` for several configurations at once; yields one record for each after every epoch.
+
+    Args:
+        values: As in `cross_validate`, like all arguments but the next.
+        configurations: Of one depth, input size and batch size, and with the same activations.
+        folds: As made by `make_folds`.
+        max_epochs: >= 1.
+        seed: Of initial weights and batch order.
+        value_range: Fixed range of the values.
+        device: Where to train.
+        dtype: Of weights and arithmetic.
+    """
+    scalings = fold_scalings(values, folds, value_range)
+    totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
+    batch_size = configurations[0].batch_size
+    groups = _make_groups(values, configurations, folds, scalings, seed, torch.device(device), dtype)
+    n_train = np.array([len(fold.train) for fold in folds])
+    n_validation = np.array([len(fold.validation) for fold in folds])
+    n_features = values.shape[1]
+    shape = len(configurations), len(folds)
+    for epoch in range(1, max_epochs + 1):
+        orders = [batch_order(fold.train, seed=seed, fold=k, epoch=epoch) for k, fold in enumerate(folds)]
+        results = []
+        for group in groups:
+            squared_errors = train_epoch(group.stack, group.data, [orders[k] for _, k in group.members], batch_size)
+            validation = [folds[k].validation for _, k in group.members]
+            val_squared_error, dead = evaluate_members(group.stack, group.data, validation)
+            results.append((group, torch.stack([squared_errors.sum(0).double(), val_squared_error, dead.double()])))
+        train_sse, val_sse, dead_units = np.empty((3, *shape))
+        for group, result in results:  # the epoch's only wait for the device
+            where = tuple(np.array(group.members).T)
+            train_sse[where], val_sse[where], dead_units[where] = result.cpu().numpy()
+        with np.errstate(invalid="ignore", divide="ignore"):  # diverged folds, and data that does not vary
+            yield [
+                EpochRecord(
+                    epoch=epoch,
+                    train_mse=train_sse[c] / (n_train * n_features),
+                    val_mse=val_sse[c] / (n_validation * n_features),
+                    val_fve=1 - val_sse[c] / totals,
+                    dead_code_units=dead_units[c].astype(np.int64),
+                )
+                for c in range(len(configurations))
+            ]
+
+
+def fold_scalings(
+    values: Num[np.ndarray, "samples features"], folds: Sequence[Fold], value_range: tuple[float, float] | None
+) -> list[Scaling]:
+    """Each fold's scaling, fitted on its training rows alone; one and the same object where the range is fixed."""
+    if value_range is not None:
+        return [fit_scaling(values[:1], value_range)] * len(folds)
+    return [fit_scaling(values[fold.train]) for fold in folds]
+
+
+def pca_baseline(
+    values: Num[np.ndarray, "samples features"],
+    folds: Sequence[Fold],
+    code_sizes: Sequence[int],
+    value_range: tuple[float, float] | None = None,
+) -> Float[np.ndarray, "code_sizes n_splits"]:
+    """Validation MSE of PCA at each code size in each fold, scaled and fitted on the fold's training rows alone."""
+    columns = []
+    for fold, scaling in zip(folds, fold_scalings(values, folds, value_range), strict=True):
+        pca = fit_pca(values[fold.train], scaling, max(code_sizes))
+        columns.append(pca_mse(pca, scaling.transform(values[fold.validation]), code_sizes))
+    return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Group:
+    """Members that are computed as one stack; a member is (number of the configuration, number of the fold)."""
+
+    members: list[tuple[int, int]]
+    stack: AutoencoderStack
+    data: ResidentData
+
+
+def _make_groups(
+    values: np.ndarray,
+    configurations: Sequence[Configuration],
+    folds: Sequence[Fold],
+    scalings: Sequence[Scaling],
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> list[_Group]:
+    first = configurations[0]
+    for other in configurations:
+        assert _shared(other) == _shared(first), f"a pack must share {_shared(first)}, but got {_shared(other)}"
+    n_batches = [-(-len(fold.train) // first.batch_size) for fold in folds]
+    members = sorted(
+        ((c, k) for c in range(len(configurations)) for k in range(len(folds))),
+        key=lambda member: (n_batches[member[1]], configurations[member[0]].learning_rate),
+    )
+    resident = ResidentData(values, scalings, device=device, dtype=dtype)
+    groups = []
+    for start, end in _group_bounds(members, configurations, device, dtype):
+        chosen = members[start:end]
+        stack = AutoencoderStack(
+            [configurations[c].layer_sizes for c, _ in chosen],
+            hidden_activation=first.hidden_activation,
+            code_activation=first.code_activation,
+            output_activation=first.output_activation,
+            learning_rates=[configurations[c].learning_rate for c, _ in chosen],
+            n_batches=[n_batches[k] for _, k in chosen],
+            generators=[initial_generator(seed, k) for _, k in chosen],
+            device=device,
+            dtype=dtype,
+        )
+        groups.append(_Group(members=chosen, stack=stack, data=resident.scaled_for([k for _, k in chosen])))
+    return groups
+
+
+def _shared(configuration: Configuration) -> tuple[object, ...]:
+    c = configuration
+    sizes = c.layer_sizes
+    return len(sizes), sizes[0], c.batch_size, c.hidden_activation, c.code_activation, c.output_activation
+
+
+def _group_bounds(
+    members: Sequence[tuple[int, int]],
+    configurations: Sequence[Configuration],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> list[tuple[int, int]]:
+    """Consecutive members that go into one stack: all on a GPU, as many as the cache holds on a CPU."""
+    if device.type != "cpu":
+        return [(0, len(members))]
+    widest = tuple(max(layer) for layer in zip(*(c.layer_sizes for c in configurations), strict=True))
+    member_bytes = 4 * dtype.itemsize * count_parameters(widest)
+    size = max(1, MAX_STACK_STATE_BYTES // member_bytes)
+    n_groups = -(-len(members) // size)
+    bounds = np.linspace(0, len(members), n_groups + 1).round().astype(int).tolist()
+    return list(zip(bounds, bounds[1:], strict=False))
+
+
+def _total_sum_of_squares(values: np.ndarray, fold: Fold, scaling: Scaling) -> float:
+    """Of the validation rows about the training rows' mean, in scaled units."""
+    mean = scaling.transform(values[fold.train].mean(axis=0, dtype=np.float64)[None])
+    return float(np.square(scaling.transform(values[fold.validation]) - mean).sum())
+
+
+def k_fold_cross_validation(
+    k: int,
+    dataset: Dataset[object],
+    model_factory: Callable[[], nn.Module],
+    device: torch.device | str,
+    criterion: nn.Module | None,
+    batch_size: int,
+    learning_rate: float,
+    num_epochs: int,
+    seed: int | None = None,
+) -> list[float]:
+    """Plain k-fold cross-validation of any model on any Dataset, one fold after the other.
+
+    Args:
+        k: Number of folds, at least 2 and at most `len(dataset)`.
+        dataset: Samples, or tuples that begin with one, in scaled units.
+        model_factory: Makes a fresh model that maps a batch to `(reconstruction, code)`.
+        device: Where to train.
+        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
+        batch_size: Samples per step.
+        learning_rate: Adam's.
+        num_epochs: Passes over each fold's training samples.
+        seed: Of folds, initial weights and batch order; none of them repeats if None.
+
+    Returns:
+        Mean validation loss per sample of each fold.
+
+    Raises:
+        ValueError: If k does not fit the number of samples.
+    """
+    if seed is None:
+        seed = int(torch.seed() % 2**32)
+    losses = []
+    for number, fold in enumerate(make_folds(len(dataset), k, seed)):  # type: ignore[arg-type]  # map-style: has a length
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(seed, number))
+            model = model_factory().to(device)
+            train = DataLoader(Subset(dataset, fold.train.tolist()), batch_size=batch_size, shuffle=True)
+            optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+            train_autoencoder(model, device, train, optimizer, num_epochs, criterion)
+        validation = DataLoader(Subset(dataset, fold.validation.tolist()), batch_size=batch_size)
+        losses.append(evaluate_autoencoder(model, device, validation, criterion))
+    return losses

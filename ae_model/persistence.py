@@ -1,0 +1,139 @@
+"""A model directory: weights and scaling as safetensors, the rest as JSON; nothing is ever unpickled."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Num
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ae_model.autoencoder import SymmetricAutoencoder
+from ae_model.readers import checked_values
+from ae_model.scaling import Scaling
+
+FORMAT_VERSION = 1
+_ROWS = 4096  # rows per pass through the model: bounds memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainedAutoencoder:
+    """A model with the scaling it was trained in: takes and gives samples in the data's own units."""
+
+    model: SymmetricAutoencoder
+    """In evaluation mode, on the CPU; works in scaled units."""
+    scaling: Scaling
+    image_shape: tuple[int, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
+    metadata: Mapping[str, Any]
+    """Where the model comes from; plain JSON values."""
+
+    def encode(self, x: Num[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples code"]:
+        """The code of samples, float32.
+
+        Raises:
+            ValueError: If x is not `(n_samples, n_features)` of finite numbers with the model's number of features.
+        """
+        scaled = self.scaling.transform(self._checked(x, self.model.layer_sizes[0], "x"))
+        return _apply(self.model.encoder, scaled)
+
+    def decode(self, code: Float[np.ndarray, "samples code"]) -> Float[np.ndarray, "samples features"]:
+        """The samples that codes stand for, float32.
+
+        Raises:
+            ValueError: If code is not `(n_samples, code_size)` of finite numbers.
+        """
+        scaled = _apply(self.model.decoder, self._checked(code, self.model.layer_sizes[-1], "code"))
+        return self.scaling.inverse(scaled).astype(np.float32)
+
+    def reconstruct(self, x: Num[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
+        """`decode(encode(x))`."""
+        return self.decode(self.encode(x))
+
+    def _checked(self, values: Any, n_columns: int, name: str) -> np.ndarray:
+        array = checked_values(np.asarray(values), name)
+        if array.shape[1] != n_columns:
+            raise ValueError(f"{name} must have {n_columns} columns for this model, but has {array.shape[1]}.")
+        return array
+
+
+@torch.no_grad()
+def _apply(module: torch.nn.Module, rows: np.ndarray) -> Float[np.ndarray, "samples out"]:
+    parts = [
+        module(torch.from_numpy(rows[start : start + _ROWS].astype(np.float32))).numpy()
+        for start in range(0, len(rows), _ROWS)
+    ]
+    return np.concatenate(parts)
+
+
+def save_model(directory: str | Path, trained: TrainedAutoencoder) -> None:
+    """Write `model.safetensors` and `model.json` into a directory, which is made if it is missing."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    model = trained.model
+    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tensors |= {
+        "scaling.scale": torch.from_numpy(trained.scaling.scale),
+        "scaling.shift": torch.from_numpy(trained.scaling.shift),
+    }
+    description = {
+        "format": "ae-search model",
+        "format_version": FORMAT_VERSION,
+        "layer_sizes": list(model.layer_sizes),
+        "hidden_activation": model.hidden_activation,
+        "code_activation": model.code_activation,
+        "output_activation": model.output_activation,
+        "image_shape": trained.image_shape,
+        "feature_names": trained.feature_names,
+        "metadata": dict(trained.metadata),
+    }
+    save_file(tensors, directory / "model.safetensors")
+    (directory / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(directory: str | Path) -> TrainedAutoencoder:
+    """The model that `save_model` wrote into a directory.
+
+    Raises:
+        ValueError: If there is none, or its files are damaged, not ours, or of a newer format.
+    """
+    directory = Path(directory)
+    try:
+        description = json.loads((directory / "model.json").read_text(encoding="utf-8"))
+        tensors = load_file(directory / "model.safetensors")
+    except FileNotFoundError as error:
+        raise ValueError(f"{directory}: is no model directory, {Path(error.filename or '').name} is missing.") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(f"{directory}: the model cannot be read ({error}). Retrain it.") from error
+    if not isinstance(description, dict) or description.get("format") != "ae-search model":
+        raise ValueError(f"{directory / 'model.json'}: is not the description of a model of ae-search.")
+    if description["format_version"] > FORMAT_VERSION:
+        raise ValueError(
+            f"{directory}: the model has format {description['format_version']}, but this version reads up to "
+            f"{FORMAT_VERSION}. Upgrade ae-search."
+        )
+    try:
+        model = SymmetricAutoencoder(
+            description["layer_sizes"],
+            hidden_activation=description["hidden_activation"],
+            code_activation=description["code_activation"],
+            output_activation=description["output_activation"],
+        )
+        model.load_state_dict(
+            {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        )
+        scaling = Scaling(scale=tensors["scaling.scale"].numpy(), shift=tensors["scaling.shift"].numpy())
+        shape, names = description["image_shape"], description["feature_names"]
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{directory}: model.json and model.safetensors do not fit together ({error}).") from error
+    return TrainedAutoencoder(
+        model=model.eval(),
+        scaling=scaling,
+        image_shape=None if shape is None else tuple(shape),
+        feature_names=None if names is None else tuple(names),
+        metadata=description["metadata"],
+    )

@@ -1,0 +1,245 @@
+"""Files -> `Samples`: arrays, tables and folders of images, checked to be finite numbers in two dimensions."""
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Num
+
+if TYPE_CHECKING:
+    import pyarrow
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """What a source holds, before any split of ours; fields as in `Dataset`."""
+
+    values: Num[np.ndarray, "samples features"]
+    labels: np.ndarray | None = None
+    test_values: Num[np.ndarray, "test_samples features"] | None = None
+    test_labels: np.ndarray | None = None
+    image_shape: tuple[int, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
+    value_range: tuple[float, float] | None = None
+
+
+def read_npy(path: Path, label_column: str | None = None) -> Samples:
+    """An array `(n_samples, n_features)`; uint8 stays uint8, the rest becomes float32."""
+    _refuse_label_column(path, label_column)
+    return Samples(values=checked_values(_load_numpy(path), str(path)))
+
+
+def read_npz(path: Path, label_column: str | None = None) -> Samples:
+    """Arrays `x` and, where present, `y`, `x_test`, `y_test`, `image_shape`, `feature_names`; or one of any name."""
+    _refuse_label_column(path, label_column)
+    try:
+        with _load_numpy(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+    if "x" not in arrays:
+        if len(arrays) != 1:
+            raise ValueError(f"{path}: must hold an array 'x', but holds {sorted(arrays)}. Rename the samples to 'x'.")
+        arrays = {"x": next(iter(arrays.values()))}
+    values = checked_values(arrays["x"], f"{path}: x")
+    test = checked_values(arrays["x_test"], f"{path}: x_test") if "x_test" in arrays else None
+    if test is not None and test.shape[1] != values.shape[1]:
+        raise ValueError(
+            f"{path}: x and x_test must have equally many features, but have {values.shape[1]} and {test.shape[1]}."
+        )
+    shape = tuple(int(n) for n in arrays["image_shape"]) if "image_shape" in arrays else None
+    if shape is not None and (len(shape) not in (2, 3) or np.prod(shape) != values.shape[1]):
+        raise ValueError(f"{path}: image_shape must hold {values.shape[1]} pixels, but is {shape}.")
+    names = tuple(str(name) for name in arrays["feature_names"]) if "feature_names" in arrays else None
+    if names is not None and len(names) != values.shape[1]:
+        raise ValueError(f"{path}: feature_names must hold {values.shape[1]} names, but holds {len(names)}.")
+    return Samples(
+        values=values,
+        labels=_checked_labels(path, "y", arrays.get("y"), len(values)),
+        test_values=test,
+        test_labels=_checked_labels(path, "y_test", arrays.get("y_test"), 0 if test is None else len(test)),
+        image_shape=shape,
+        feature_names=names,
+        value_range=(0.0, 255.0) if shape is not None and values.dtype == np.uint8 else None,
+    )
+
+
+def read_csv(path: Path, label_column: str | None = None) -> Samples:
+    """A table of numbers, its first line the column names unless every cell of it is a number."""
+    import pyarrow
+    from pyarrow import csv
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+        headerless = all(_is_number(cell.strip(' "\r\n')) for cell in header.split(","))
+        table = csv.read_csv(
+            path,
+            # One thread, so that an error names its row.
+            read_options=csv.ReadOptions(use_threads=False, autogenerate_column_names=headerless),
+            convert_options=csv.ConvertOptions(null_values=["", "NA", "N/A", "null", "None"], strings_can_be_null=True),
+        )
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return _from_table(path, table, label_column)
+
+
+def read_parquet(path: Path, label_column: str | None = None) -> Samples:
+    """A table of numbers."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    return _from_table(path, table, label_column)
+
+
+def read_images(folder: Path) -> Samples:
+    """All images under a folder, in the order of their paths, as grey values or, if one has colours, as RGB.
+
+    Images in subfolders are labelled with the subfolder's name.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise ValueError(f"{folder}: holds no image. The suffix must be one of {', '.join(IMAGE_SUFFIXES)}.")
+    images = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                images.append(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise _unreadable(path, error) from error
+        if images[-1].size != images[0].size:
+            width, height = images[-1].size
+            first_width, first_height = images[0].size
+            raise ValueError(
+                f"{path}: all images must have one size, but this one has {width} x {height} and {paths[0].name} has "
+                f"{first_width} x {first_height}. Resize or remove it."
+            )
+    mode = "L" if all(image.mode == "L" for image in images) else "RGB"
+    stacked = np.stack([np.asarray(image.convert(mode)) for image in images])
+    labels = [path.parent.relative_to(folder).as_posix() for path in paths]
+    return Samples(
+        values=stacked.reshape(len(stacked), -1),
+        labels=np.array(labels) if set(labels) != {"."} else None,
+        image_shape=stacked.shape[1:],
+        value_range=(0.0, 255.0),
+    )
+
+
+READERS: dict[str, Callable[[Path, str | None], Samples]] = {
+    ".npy": read_npy,
+    ".npz": read_npz,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
+"""Reader of each suffix: maps path and label column to samples, or raises ValueError naming file, row and column."""
+
+
+def checked_values(
+    values: np.ndarray, place: str, feature_names: Sequence[str] | None = None
+) -> Num[np.ndarray, "samples features"]:
+    """`values` as uint8 (if it was) or float32.
+
+    Raises:
+        ValueError: If it is not `(n_samples, n_features)`, is empty, or holds anything but finite numbers; the message
+            begins with `place` and names row and column, counted from 0.
+    """
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or np.iscomplexobj(values):
+        raise ValueError(f"{place}: values must be real numbers, but have the type {values.dtype}. Convert them.")
+    if values.ndim != 2:
+        raise ValueError(
+            f"{place}: the shape must be (n_samples, n_features), but is {values.shape}. Reshape the array; images go "
+            "into an .npz with 'x' flattened and 'image_shape'."
+        )
+    if 0 in values.shape:
+        raise ValueError(f"{place}: must not be empty, but has the shape {values.shape}.")
+    if values.dtype == np.uint8:
+        return values
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(values, dtype=np.float32)
+    finite = np.isfinite(converted)
+    if not finite.all():
+        row, column = (int(i) for i in np.argwhere(~finite)[0])
+        name = f"column {column}" if feature_names is None else f"column {feature_names[column]!r}"
+        raise ValueError(
+            f"{place}: row {row}, {name}: a value must be a finite float32 number, but is {values[row, column]}. "
+            "Fill or remove it."
+        )
+    return converted
+
+
+def _from_table(path: Path, table: "pyarrow.Table", label_column: str | None) -> Samples:
+    names = table.column_names
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{path}: column names must differ, but {repeated[0]!r} stands more than once. Rename one.")
+    labels = None
+    if label_column is not None:
+        if label_column not in names:
+            raise ValueError(f"{path}: data.label_column = {label_column!r} must be a column, but they are {names}.")
+        labels = np.array(table[label_column].to_pylist())
+        names = [name for name in names if name != label_column]
+    if not names or table.num_rows == 0:
+        raise ValueError(f"{path}: must not be empty, but has {table.num_rows} rows and {len(names)} feature columns.")
+    columns = [_numeric_column(path, name, table[name]) for name in names]
+    values = np.stack(columns, axis=1)
+    return Samples(values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names))
+
+
+def _numeric_column(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray:
+    import pyarrow
+
+    kind = column.type
+    if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind) or pyarrow.types.is_boolean(kind):
+        if column.null_count:
+            row = column.is_null().to_pylist().index(True)
+            raise ValueError(f"{path}: row {row}, column {name!r}: a value is missing. Fill or remove it.")
+        return np.asarray(column.to_pylist() if pyarrow.types.is_boolean(kind) else column.to_numpy())
+    for row, cell in enumerate(column.to_pylist()):
+        if not _is_number(cell):
+            raise ValueError(
+                f"{path}: row {row}, column {name!r}: a value must be a number, but is {cell!r}. "
+                "Fix it, or make the column data.label_column."
+            )
+    return np.array([float(cell) for cell in column.to_pylist()])
+
+
+def _is_number(cell: Any) -> bool:
+    try:
+        float(cell)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _load_numpy(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+
+
+def _checked_labels(path: Path, name: str, labels: np.ndarray | None, n_samples: int) -> np.ndarray | None:
+    if labels is not None and labels.shape != (n_samples,):
+        raise ValueError(f"{path}: {name} must have the shape ({n_samples},), but has {labels.shape}.")
+    return labels
+
+
+def _refuse_label_column(path: Path, label_column: str | None) -> None:
+    if label_column is not None:
+        raise ValueError(f"{path}: data.label_column belongs to .csv and .parquet, but the file is {path.suffix}.")
+
+
+def _unreadable(path: Path, error: BaseException) -> ValueError:
+    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    return ValueError(f"{path}: cannot be read ({reason}). Check that the file is whole and of the type it is named.")

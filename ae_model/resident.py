@@ -1,0 +1,90 @@
+"""Samples that stay on the device, gathered batch by batch and scaled on the way."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from copy import copy
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor
+
+from ae_model.scaling import Scaling
+
+
+class ResidentData:
+    """Samples that stay on the device in their own dtype; each batch is gathered by index and scaled on the way.
+
+    Args:
+        values: All samples `(n_samples, n_features)`; read, never written.
+        scalings: One for each member of the stack that will read the data.
+        device: Where the data is kept.
+        dtype: Of the gathered batches.
+    """
+
+    def __init__(
+        self,
+        values: Num[np.ndarray, "samples features"],
+        scalings: Sequence[Scaling],
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype,
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.n_features = values.shape[1]
+        self._values = _as_tensor(values).to(device)
+        self._scalings = list(scalings)
+        # Members with one and the same scaling share one row of it.
+        distinct = self._scalings[:1] if all(s is self._scalings[0] for s in self._scalings) else self._scalings
+        self._scale = self._rows([s.scale for s in distinct])
+        self._shift = self._rows([s.shift for s in distinct])
+
+    def scaled_for(self, members: Sequence[int]) -> "ResidentData":
+        """The same resident samples for other members: the i-th takes the scaling of this data's `members[i]`."""
+        other = copy(self)
+        other._scalings = [self._scalings[j] for j in members]
+        if len(self._scale) > 1:
+            other._scale, other._shift = self._scale[list(members)], self._shift[list(members)]
+        return other
+
+    def _rows(self, rows: list[np.ndarray]) -> Float[Tensor, "members 1 features"]:
+        return torch.from_numpy(np.stack(rows)).to(self.device, self.dtype)[:, None, :]
+
+    def gather(self, index: Int[Tensor, "members batch"]) -> Float[Tensor, "members batch features"]:
+        """The scaled samples at `index`."""
+        rows = self._values.index_select(0, index.reshape(-1)).to(self.dtype)
+        x = rows.view(*index.shape, self.n_features)
+        return torch.addcmul(self._shift, x, self._scale, out=x)
+
+
+def batches(
+    data: ResidentData, rows: Sequence[Int[np.ndarray, " rows"]], batch_size: int
+) -> Iterator[tuple[Tensor, Tensor | int, Tensor | None]]:
+    """Index `(members, batch)`, number of rows that count and mask of every batch.
+
+    Members differ by a few rows, so batches near the end may be shorter for some: those are padded with row 0.
+    """
+    lengths = np.array([len(r) for r in rows])
+    n_batches = -(-lengths.max() // batch_size)
+    padded = np.zeros((len(rows), n_batches * batch_size), np.int64)
+    for j, member_rows in enumerate(rows):
+        padded[j, : len(member_rows)] = member_rows
+    by_batch = padded.reshape(len(rows), n_batches, batch_size).swapaxes(0, 1)
+    index = torch.from_numpy(np.ascontiguousarray(by_batch)).to(data.device)
+    for batch in range(n_batches):
+        counts = np.clip(lengths - batch * batch_size, 0, batch_size)
+        longest = int(counts.max())
+        if counts.min() == longest:
+            yield index[batch, :, :longest], longest, None
+        else:
+            mask = torch.from_numpy(np.arange(longest) < counts[:, None]).to(data.device, data.dtype)[:, :, None]
+            n_rows = torch.from_numpy(counts).clamp_(min=1).to(data.device, data.dtype)[:, None, None]
+            yield index[batch, :, :longest], n_rows, mask
+
+
+def _as_tensor(values: np.ndarray) -> Tensor:
+    """`values` as a tensor that shares its memory."""
+    with warnings.catch_warnings():
+        # Arrays from Ray's object store are read-only, which torch cannot express; nothing here writes to them.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(values)

@@ -1,0 +1,230 @@
+"""Several autoencoders of one depth as one batched model, with the gradients of the mean squared error written out."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim.adam import adam
+
+from ae_model.activations import activation
+from ae_model.autoencoder import SymmetricAutoencoder, checked_layer_sizes, initial_linear, layer_activations
+
+
+class AutoencoderStack:
+    """g autoencoders, the *members*, that are trained side by side by Adam on the mean squared error.
+
+    Each layer's weights are one tensor `(g, in, out)`, so that a step is a handful of batched matrix products whatever
+    g is. Members may have different widths: narrower ones are padded with zero weights, which stay zero where
+    f(0) = 0, so that a padded member computes what it would alone. Every member has its own learning rate and its own
+    number of batches per epoch: a member that has no batch takes no Adam step.
+
+    Gradients are computed by hand, without autograd: for linear layers and elementwise activations they are the
+    textbook's backpropagation (Goodfellow, Bengio, Courville, Deep Learning, 2016, section 6.5).
+
+    Args:
+        layer_sizes: One tuple of encoder widths for each member, all of one depth and one input size.
+        hidden_activation: Activation of the hidden layers, as in `SymmetricAutoencoder`, for all members.
+        code_activation: Activation of the code.
+        output_activation: Activation of the reconstruction.
+        learning_rates: Adam's learning rate of each member.
+        n_batches: Batches per epoch of each member. Members with equal learning rate and number of batches that stand
+            side by side share one Adam call, so sorted members are faster.
+        generators: Source of the initial weights of each member.
+        device: Where the stack lives.
+        dtype: Of weights and arithmetic.
+
+    Raises:
+        ValueError: If depths or input sizes differ, or widths differ under an activation with f(0) != 0.
+    """
+
+    def __init__(
+        self,
+        layer_sizes: Sequence[Sequence[int]],
+        *,
+        hidden_activation: str,
+        code_activation: str,
+        output_activation: str,
+        learning_rates: Sequence[float],
+        n_batches: Sequence[int],
+        generators: Sequence[torch.Generator],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.members = [checked_layer_sizes(sizes) for sizes in layer_sizes]
+        self.names = hidden_activation, code_activation, output_activation
+        widths = _padded_widths(self.members)
+        if len(set(self.members)) > 1:
+            for name in (hidden_activation, code_activation):
+                if not activation(name).zero_at_zero:
+                    raise ValueError(f"members of different widths need f(0) = 0, but got the activation {name!r}.")
+        self._layers = list(pairwise((*widths, *widths[-2::-1])))
+        self._activations = [activation(name) for name in layer_activations(len(widths) - 1, *self.names)]
+        self._code_layer = len(widths) - 2
+        self.code_sizes = torch.tensor([sizes[-1] for sizes in self.members], device=device)
+
+        g = len(self.members)
+        n_parameters = sum(a * b + b for a, b in self._layers)
+        self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq = (
+            torch.zeros(g * n_parameters, device=device, dtype=dtype) for _ in range(4)
+        )
+        self.weights, self.biases = self._views(self._flat)
+        self._weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
+        for j, (sizes, generator) in enumerate(zip(self.members, generators, strict=True)):
+            for layer, (n_in, n_out) in enumerate(pairwise((*sizes, *sizes[-2::-1]))):
+                weight, bias = initial_linear(n_in, n_out, generator)
+                self.weights[layer][j, :n_in, :n_out] = weight.T
+                self.biases[layer][j, 0, :n_out] = bias
+        self._adam_calls = self._make_adam_calls(learning_rates, n_batches)
+        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+
+    def forward(
+        self, x: Float[Tensor, "members batch input"]
+    ) -> tuple[Float[Tensor, "members batch input"], Float[Tensor, "members batch code"]]:
+        """Reconstructions and codes of each member's own batch; both are overwritten by the next call."""
+        values = self._forward(x)
+        return values[-1], values[self._code_layer]
+
+    def train_step(
+        self,
+        x: Float[Tensor, "members batch input"],
+        rows: Float[Tensor, "members 1 1"] | int,
+        mask: Float[Tensor, "members batch 1"] | None = None,
+        batch: int = 0,
+    ) -> Float[Tensor, " members"]:
+        """One Adam step of every member on its own batch.
+
+        Args:
+            x: Scaled samples.
+            rows: How many of the rows of x count: one number, or one for each member (0 counts as 1).
+            mask: 1 for rows that count, 0 for padding; None if all count.
+            batch: Index of the batch within the epoch: members with fewer batches take no step.
+
+        Returns:
+            Each member's sum of squared errors over the rows that count, before the step.
+        """
+        values = self._forward(x)
+        _, gradients = self._buffers[x.shape[1]]
+        gradient = torch.sub(values[-1], x, out=gradients[-1])
+        if mask is not None:
+            gradient.mul_(mask)
+        errors = gradient.view(len(gradient), 1, -1)
+        squared_error = torch.bmm(errors, errors.transpose(1, 2)).view(-1)
+        # d mse / d reconstruction = 2 (reconstruction - x) / (rows * features)
+        gradient.mul_(2 / (rows * x.shape[2]))
+        for layer in reversed(range(len(self._layers))):
+            chosen = self._activations[layer]
+            gradient = chosen.backward(gradient, values[layer] if chosen.from_output else self._preactivations[layer])
+            below = values[layer - 1] if layer else x
+            torch.bmm(below.transpose(1, 2), gradient, out=self._weight_gradients[layer])
+            torch.sum(gradient, 1, keepdim=True, out=self._bias_gradients[layer])
+            if layer:
+                gradient = torch.bmm(gradient, self.weights[layer].transpose(1, 2), out=gradients[layer - 1])
+        self._adam_step(batch)
+        return squared_error
+
+    def to_model(self, member: int) -> SymmetricAutoencoder:
+        """A copy of one member as a module on the CPU."""
+        hidden, code, output = self.names
+        model = SymmetricAutoencoder(
+            self.members[member], hidden_activation=hidden, code_activation=code, output_activation=output
+        ).to(self._flat.dtype)
+        linears = [module for module in (*model.encoder, *model.decoder) if isinstance(module, torch.nn.Linear)]
+        with torch.no_grad():
+            for linear, weight, bias in zip(linears, self.weights, self.biases, strict=True):
+                linear.weight.copy_(weight[member, : linear.in_features, : linear.out_features].T)
+                linear.bias.copy_(bias[member, 0, : linear.out_features])
+        return model
+
+    def _forward(self, x: Tensor) -> list[Tensor]:
+        """The value of every layer for x, in buffers that are kept for each batch size."""
+        g, rows, _ = x.shape
+        if rows not in self._buffers:
+            self._buffers[rows] = tuple(
+                [torch.empty(g, rows, n_out, device=x.device, dtype=x.dtype) for _, n_out in self._layers]
+                for _ in range(2)
+            )  # type: ignore[assignment]  # a generator of two is a pair
+        outputs, _ = self._buffers[rows]
+        values: list[Tensor] = []
+        self._preactivations = outputs
+        for weight, bias, chosen, out in zip(self.weights, self.biases, self._activations, outputs, strict=True):
+            values.append(chosen.apply(torch.baddbmm(bias, values[-1] if values else x, weight, out=out)))
+        return values
+
+    def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Weights `(g, in, out)` and biases `(g, 1, out)` of each layer as views of one flat tensor."""
+        g = len(self.members)
+        weights, biases = [], []
+        start = 0
+        for n_in, n_out in self._layers:
+            weights.append(flat[start : start + g * n_in * n_out].view(g, n_in, n_out))
+            start += g * n_in * n_out
+            biases.append(flat[start : start + g * n_out].view(g, 1, n_out))
+            start += g * n_out
+        return weights, biases
+
+    def _make_adam_calls(self, learning_rates: Sequence[float], n_batches: Sequence[int]) -> list["_AdamCall"]:
+        """One call for each run of members that always step together; a single run is one flat tensor."""
+        keys = list(zip(learning_rates, n_batches, strict=True))
+        starts = [j for j, key in enumerate(keys) if j == 0 or key != keys[j - 1]]
+        states = self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq
+        calls = []
+        for start, end in pairwise([*starts, len(keys)]):
+            if len(starts) == 1:
+                parts = [[state] for state in states]
+            else:
+                parts = [
+                    [tensor[start:end] for pair in zip(*self._views(state), strict=True) for tensor in pair]
+                    for state in states
+                ]
+            calls.append(_AdamCall(*keys[start], *parts))
+        return calls
+
+    def _adam_step(self, batch: int) -> None:
+        for call in self._adam_calls:
+            if batch < call.n_batches:
+                call.step()
+
+
+class _AdamCall:
+    """torch's fused Adam for members that share a learning rate and a step count."""
+
+    def __init__(
+        self,
+        learning_rate: float,
+        n_batches: int,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        exp_avgs: list[Tensor],
+        exp_avg_sqs: list[Tensor],
+    ) -> None:
+        self.n_batches = n_batches
+        self._learning_rate = learning_rate
+        self._tensors = parameters, gradients, exp_avgs, exp_avg_sqs
+        self._steps = [torch.zeros((), device=parameters[0].device) for _ in parameters]
+
+    def step(self) -> None:
+        parameters, gradients, exp_avgs, exp_avg_sqs = self._tensors
+        adam(
+            parameters,
+            gradients,
+            exp_avgs,
+            exp_avg_sqs,
+            [],
+            self._steps,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self._learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+
+def _padded_widths(members: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    if len({(len(sizes), sizes[0]) for sizes in members}) != 1:
+        raise ValueError(f"members must share depth and input size, but got {sorted(set(members))}.")
+    return tuple(max(layer) for layer in zip(*members, strict=True))

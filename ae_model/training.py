@@ -1,0 +1,219 @@
+"""Training: the loop over resident data that the search uses, and plain functions for any DataLoader."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ae_model.autoencoder import SymmetricAutoencoder
+from ae_model.resident import ResidentData, batches
+from ae_model.scaling import Scaling
+from ae_model.stack import AutoencoderStack
+
+EVALUATION_ROWS = 1024
+"""Rows per batch where nothing is learned: bounds the memory, and does not change the result beyond rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What defines a trained autoencoder beside data, seed and number of epochs."""
+
+    layer_sizes: tuple[int, ...]
+    """Encoder widths, input first, code last."""
+    hidden_activation: str = "relu"
+    code_activation: str = "relu"
+    output_activation: str = "tanh"
+    learning_rate: float = 1e-3
+    """Adam's, > 0."""
+    batch_size: int = 64
+    """Samples per step, >= 1; the last batch of an epoch may be smaller."""
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed that depends on every part and on their order (NumPy's SeedSequence)."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+
+
+def initial_generator(seed: int, fold: int) -> torch.Generator:
+    """The source of the initial weights of a fold's member."""
+    return torch.Generator().manual_seed(derived_seed(seed, fold))
+
+
+def batch_order(rows: Int[np.ndarray, " rows"], *, seed: int, fold: int, epoch: int) -> Int[np.ndarray, " rows"]:
+    """`rows` in the order in which a fold's member sees them in that epoch.
+
+    It follows from the arguments alone, so every configuration sees the same batches and a continued training needs no
+    stored random state.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, fold, epoch))
+    return rows[torch.randperm(len(rows), generator=generator).numpy()]
+
+
+def train_epoch(
+    stack: AutoencoderStack, data: ResidentData, orders: Sequence[Int[np.ndarray, " rows"]], batch_size: int
+) -> Float[Tensor, "batches members"]:
+    """One pass of every member over its own rows.
+
+    Args:
+        stack: The members.
+        data: The samples.
+        orders: For each member the rows it trains on, in order.
+        batch_size: Rows per step.
+
+    Returns:
+        Each member's sum of squared errors in each batch, taken before the batch's step, on the device; 0 where a
+        member has no batch.
+    """
+    squared_errors = [
+        stack.train_step(data.gather(index), rows, mask, batch)
+        for batch, (index, rows, mask) in enumerate(batches(data, orders, batch_size))
+    ]
+    return torch.stack(squared_errors)
+
+
+def evaluate_members(
+    stack: AutoencoderStack, data: ResidentData, rows: Sequence[Int[np.ndarray, " rows"]]
+) -> tuple[Float[Tensor, " members"], Int[Tensor, " members"]]:
+    """Each member's sum of squared errors (float64) over its own rows, and its number of dead code units."""
+    squared_error = torch.zeros(len(rows), dtype=torch.float64, device=data.device)
+    largest: Tensor | None = None
+    for index, _, mask in batches(data, rows, EVALUATION_ROWS):
+        x = data.gather(index)
+        reconstruction, code = stack.forward(x)
+        errors = x.sub_(reconstruction)
+        if mask is not None:
+            errors, code = errors.mul_(mask), code * mask
+        flat = errors.view(len(errors), 1, -1)
+        squared_error += torch.bmm(flat, flat.transpose(1, 2)).view(-1)
+        batch_largest = code.abs().amax(1)
+        largest = batch_largest if largest is None else torch.maximum(largest, batch_largest)
+    assert largest is not None
+    real = torch.arange(largest.shape[1], device=data.device) < stack.code_sizes[:, None]
+    return squared_error, ((largest == 0) & real).sum(1)
+
+
+def fit_autoencoder(
+    values: np.ndarray,
+    scaling: Scaling,
+    configuration: Configuration,
+    *,
+    epochs: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[SymmetricAutoencoder, Float[np.ndarray, "epochs batches"]]:
+    """Train one autoencoder on all of `values`.
+
+    Args:
+        values: Samples `(n_samples, n_features)` in their own units.
+        scaling: Maps them to the units the model is trained in.
+        configuration: Architecture and optimiser.
+        epochs: Passes over the data, >= 1.
+        seed: Of the initial weights and the batch order.
+        device: Where to train.
+        dtype: Of weights and arithmetic.
+
+    Returns:
+        The model, on the CPU, and the training MSE of every batch of every epoch, in scaled units squared.
+    """
+    n_samples, n_features = values.shape
+    everything = np.arange(n_samples)
+    counts = _rows_per_batch(n_samples, configuration.batch_size)
+    stack = AutoencoderStack(
+        [configuration.layer_sizes],
+        hidden_activation=configuration.hidden_activation,
+        code_activation=configuration.code_activation,
+        output_activation=configuration.output_activation,
+        learning_rates=[configuration.learning_rate],
+        n_batches=[len(counts)],
+        generators=[initial_generator(seed, 0)],
+        device=device,
+        dtype=dtype,
+    )
+    data = ResidentData(values, [scaling], device=device, dtype=dtype)
+    squared_errors = [
+        train_epoch(
+            stack, data, [batch_order(everything, seed=seed, fold=0, epoch=epoch)], configuration.batch_size
+        )
+        for epoch in range(1, epochs + 1)
+    ]
+    losses = torch.stack(squared_errors)[:, :, 0].cpu().double().numpy() / (counts * n_features)
+    return stack.to_model(0), losses
+
+
+def _rows_per_batch(n_rows: int, batch_size: int) -> Int[np.ndarray, " batches"]:
+    return np.diff(np.append(np.arange(0, n_rows, batch_size), n_rows))
+
+
+def train_autoencoder(
+    model: nn.Module,
+    device: torch.device | str,
+    train_loader: "torch.utils.data.DataLoader[object]",
+    optimizer: torch.optim.Optimizer,
+    num_epochs: int,
+    criterion: nn.Module | None = None,
+) -> list[float]:
+    """Train a model on any DataLoader whose batches are tensors, or tuples that begin with one.
+
+    Args:
+        model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in training mode.
+        device: Where to train.
+        train_loader: Batches of scaled samples `(batch, input)`.
+        optimizer: Of the model's parameters.
+        num_epochs: Passes over the loader.
+        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
+
+    Returns:
+        The loss of every batch, in order.
+    """
+    criterion = criterion or nn.MSELoss()
+    model.to(device).train()
+    losses = []
+    for _ in range(num_epochs):
+        for batch in train_loader:
+            x = _inputs(batch).to(device)
+            loss = criterion(model(x)[0], x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+    return torch.stack(losses).tolist() if losses else []
+
+
+@torch.no_grad()
+def evaluate_autoencoder(
+    model: nn.Module,
+    device: torch.device | str,
+    loader: "torch.utils.data.DataLoader[object]",
+    criterion: nn.Module | None = None,
+) -> float:
+    """Mean loss per sample over a DataLoader; a short last batch counts by its size.
+
+    Args:
+        model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in evaluation mode.
+        device: Where to evaluate.
+        loader: Batches of scaled samples `(batch, input)`, at least one.
+        criterion: Mean loss of (reconstruction, input) over a batch; `nn.MSELoss()` if None.
+
+    Raises:
+        ValueError: If the loader is empty.
+    """
+    criterion = criterion or nn.MSELoss()
+    model.to(device).eval()
+    total, n_samples = torch.zeros((), dtype=torch.float64), 0
+    for batch in loader:
+        x = _inputs(batch).to(device)
+        total += criterion(model(x)[0], x).double().cpu() * len(x)
+        n_samples += len(x)
+    if n_samples == 0:
+        raise ValueError("a loader must yield at least one batch, but got none. Check the data set and drop_last.")
+    return float(total / n_samples)
+
+
+def _inputs(batch: object) -> Tensor:
+    first = batch[0] if isinstance(batch, list | tuple) else batch
+    assert isinstance(first, Tensor), f"a batch must be a tensor or begin with one, but got {type(first).__name__}"
+    return first

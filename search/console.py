@@ -1,0 +1,174 @@
+"""What a person sees: live progress while a search runs, and tables of results."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Self
+
+import pandas as pd
+import torchinfo
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from ae_model.cross_validation import EpochRecord
+from ae_model.persistence import TrainedAutoencoder
+from search.evaluate import Evaluation
+from search.ledger import ENDED, RUNNING
+from search.selection import Selection
+
+LINE_INTERVAL_S = 10.0
+"""Between two plain lines where there is no terminal."""
+
+
+class Monitor:
+    """Shows how far a search is, on standard error: one live line on a terminal, plain lines elsewhere.
+
+    Args:
+        n_trials: Trials of the search.
+        n_done: Trials that were done before.
+        max_epochs: Of each trial.
+        enabled: Whether to show anything.
+    """
+
+    def __init__(self, *, n_trials: int, n_done: int, max_epochs: int, enabled: bool) -> None:
+        self._n_trials, self._n_done, self._max_epochs = n_trials, n_done, max_epochs
+        self._console = Console(stderr=True, quiet=not enabled, highlight=False, soft_wrap=True)
+        self._status: dict[str, str] = {}
+        self._epochs: dict[str, int] = {}
+        self._best: tuple[float, str] | None = None
+        self._started: float | None = None
+        self._next_line = 0.0
+        self._live = Progress(
+            SpinnerColumn(), BarColumn(bar_width=20), TextColumn("{task.description}"), console=self._console, transient=True
+        )
+        self._task = self._live.add_task("starting Ray", total=n_trials * max_epochs)
+
+    def __enter__(self) -> Self:
+        before = f", {self._n_done} of them done before" if self._n_done else ""
+        self._console.print(f"Searching {self._n_trials} configurations{before}")
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+        self._console.print(self._text())
+
+    def __call__(self, trial_id: str, label: str, status: str, records: Sequence[EpochRecord]) -> None:
+        """Take note of a report.
+
+        Args:
+            trial_id: Of the trial that reports.
+            label: What to call it.
+            status: Its status now.
+            records: The epochs that are new.
+        """
+        now = time.monotonic()
+        self._started = self._started or now
+        self._status[trial_id] = status
+        for record in records:
+            self._epochs[trial_id] = record.epoch
+            mean = float(record.val_mse.mean())
+            if math.isfinite(mean) and (self._best is None or mean < self._best[0]):
+                self._best = mean, label
+        if self._console.is_terminal:
+            self._live.update(self._task, description=self._text(), completed=self._epochs_done())
+        elif now >= self._next_line:
+            self._next_line = now + LINE_INTERVAL_S
+            self._console.print(self._text())
+
+    def _epochs_done(self) -> int:
+        return self._n_done * self._max_epochs + sum(
+            self._max_epochs if self._status[trial_id] in ENDED else epochs for trial_id, epochs in self._epochs.items()
+        )
+
+    def _text(self) -> str:
+        counts = Counter(self._status.values())
+        done = self._n_done + sum(counts[status] for status in ENDED)
+        parts = [f"{done}/{self._n_trials} trials done"]
+        if counts[RUNNING]:
+            parts.append(f"{counts[RUNNING]} running")
+        if self._best is not None:
+            parts.append(f"best so far {self._best[0]:.5f} ({self._best[1]})")
+        # Epochs, not trials, tell how far a search is: a trial may take minutes.
+        total = (self._n_trials - self._n_done) * self._max_epochs
+        new = self._epochs_done() - self._n_done * self._max_epochs
+        if self._started is not None and 0 < new < total:
+            parts.append(f"about {_duration((time.monotonic() - self._started) * (total - new) / new)} left")
+        return ", ".join(parts)
+
+
+def trials_table(trials: pd.DataFrame, *, title: str | None = None) -> Table:
+    """Trials as a table for the terminal: what was tried, what it gave."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    columns = ["rank", "trial", "layer sizes", "hidden", "code", "rate", "batch", "epoch", "validation MSE", "FVE", "PCA", "dead", "status"]
+    for column in columns:
+        text = column in ("trial", "layer sizes", "hidden", "code", "status")
+        table.add_column(column, justify="left" if text else "right", no_wrap=True)
+    for _, row in trials.iterrows():
+        table.add_row(
+            _number(row["rank"], ".0f"),
+            row["trial_id"],
+            row["layer_sizes"],
+            row["hidden_activation"],
+            row["code_activation"],
+            f"{row['learning_rate']:g}",
+            str(row["batch_size"]),
+            _number(row["best_epoch"], ".0f"),
+            f"{row['val_mse_mean']:.5f} ± {row['val_mse_se']:.5f}" if pd.notna(row["val_mse_mean"]) else "",
+            _number(row["val_fve_mean"], ".3f"),
+            _number(row["pca_val_mse_mean"], ".5f"),
+            _number(row["dead_code_units_mean"], ".1f"),
+            row["status"],
+        )
+    return table
+
+
+def selection_text(selection: Selection) -> str:
+    """Who won, by which rule, and who ties."""
+    s = selection
+    lines = [
+        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trials: {s.layer_sizes} (trial {s.trial_id})",
+        f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, best epoch {s.best_epoch}"
+        f"; PCA at equal code size {s.pca_val_mse_mean:.5f}",
+    ]
+    if s.tied:
+        names = ", ".join(f"{t['layer_sizes']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
+        lines.append(f"  cannot be told apart from: {names}")
+    else:
+        lines.append("  every other trial is significantly worse")
+    return "\n".join(lines)
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """The test result in three lines."""
+    e = evaluation
+    better = e.mse < e.pca_mse
+    verdict = "better than PCA" if better else "not better than PCA: try more epochs, other widths or learning rates"
+    return "\n".join(
+        [
+            f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}, PSNR {e.psnr_db:.1f} dB, "
+            f"{e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
+            f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
+            f"the mean alone: MSE {e.mean_mse:.5f}",
+            f"  {verdict}",
+        ]
+    )
+
+
+def model_summary(trained: TrainedAutoencoder) -> str:
+    """torchinfo's table of layers and parameters."""
+    sizes = trained.model.layer_sizes
+    return str(torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=("output_size", "num_params")))
+
+
+def _number(value: object, pattern: str) -> str:
+    return "" if pd.isna(value) else format(float(value), pattern)  # type: ignore[arg-type, call-overload]  # a cell
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

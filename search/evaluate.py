@@ -1,0 +1,131 @@
+"""Model directory -> evaluation on the test split, beside PCA: the only code that reads that split."""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ae_model.autoencoder import count_parameters
+from ae_model.bottleneck import fit_pca, pca_mse
+from ae_model.data import Dataset, load_dataset
+from ae_model.metrics import dead_code_units, fve, mse, psnr
+from ae_model.persistence import TrainedAutoencoder, load_model
+from search import plots
+from search.tables import replace_file
+
+N_EXAMPLES = 10
+"""Reconstructions in the picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """How a model does on samples it has never seen; the content of `evaluation.json`, in scaled units."""
+
+    data: str
+    n_test: int
+    layer_sizes: str
+    code_size: int
+    n_parameters: int
+    compression_ratio: float
+    mse: float
+    mse_se: float
+    """Standard error of `mse` over the test samples."""
+    fve: float
+    psnr_db: float
+    dead_code_units: int
+    pca_mse: float
+    """Of PCA with as many components as the code has units, fitted on the development set."""
+    pca_fve: float
+    mean_mse: float
+    """Of predicting the development set's mean for every sample."""
+    per_feature_mse: list[float]
+
+
+def evaluate(
+    model_dir: str | Path,
+    source: str | None = None,
+    *,
+    data_dir: str | Path | None = None,
+) -> Evaluation:
+    """Evaluate a model once on the test split of a data source; writes `evaluation.json` and a picture beside it.
+
+    Args:
+        model_dir: A model directory.
+        source: As in `load_dataset`; the data the model was made from if None.
+        data_dir: Where torchvision's data sets lie; where they lay then if None.
+
+    Raises:
+        ValueError: If model or data cannot be read or do not fit together.
+    """
+    model_dir = Path(model_dir)
+    trained = load_model(model_dir)
+    dataset = _load(trained, source, data_dir)
+    n_features = trained.model.layer_sizes[0]
+    if dataset.test.shape[1] != n_features:
+        raise ValueError(
+            f"{dataset.name} has {dataset.test.shape[1]} features, but the model in {model_dir} takes {n_features}. "
+            "Evaluate it on data like that it was trained on."
+        )
+    evaluation, reconstruction = _evaluate(trained, dataset)
+    text = json.dumps(asdict(evaluation), indent=2, allow_nan=False) + "\n"
+    replace_file(model_dir / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    if dataset.image_shape is not None:
+        plots.reconstructions(
+            dataset.test[:N_EXAMPLES],
+            reconstruction[:N_EXAMPLES],
+            dataset.image_shape,
+            dataset.value_range,
+            model_dir / "reconstructions.png",
+        )
+    else:
+        names = dataset.feature_names or tuple(f"feature {i}" for i in range(n_features))
+        plots.feature_errors(np.array(evaluation.per_feature_mse), names, model_dir / "feature_errors.png")
+    return evaluation
+
+
+def _evaluate(trained: TrainedAutoencoder, dataset: Dataset) -> tuple[Evaluation, np.ndarray]:
+    scaling, model = trained.scaling, trained.model
+    code = trained.encode(dataset.test)
+    reconstruction = trained.decode(code)
+    x = scaling.transform(dataset.test)
+    scaled_reconstruction = scaling.transform(reconstruction)
+    squared = np.square(x - scaled_reconstruction)
+    per_sample = squared.mean(axis=1)
+    code_size = model.layer_sizes[-1]
+    pca = fit_pca(dataset.development, scaling, code_size)
+    total = float(np.square(x - pca.mean_).mean())
+    pca_error = float(pca_mse(pca, x, [code_size])[0])
+    error = mse(x, scaled_reconstruction)
+    explained = fve(x, scaled_reconstruction, pca.mean_)
+    return Evaluation(
+        data=dataset.name,
+        n_test=len(x),
+        layer_sizes="-".join(map(str, model.layer_sizes)),
+        code_size=code_size,
+        n_parameters=count_parameters(model.layer_sizes),
+        compression_ratio=model.layer_sizes[0] / code_size,
+        mse=error,
+        mse_se=float(per_sample.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else 0.0,
+        fve=explained,
+        psnr_db=psnr(error),
+        dead_code_units=dead_code_units(code),
+        pca_mse=pca_error,
+        pca_fve=1 - pca_error / total,
+        mean_mse=total,
+        per_feature_mse=squared.mean(axis=0).tolist(),
+    ), reconstruction
+
+
+def _load(trained: TrainedAutoencoder, source: str | None, data_dir: str | Path | None) -> Dataset:
+    made_from: dict[str, Any] = trained.metadata.get("data", {})
+    if source is None and not made_from:
+        raise ValueError("the model does not say what data it was made from. Give --data SOURCE.")
+    options: dict[str, Any] = {"seed": trained.metadata.get("seed", 0)}
+    if source is None or source == made_from.get("source"):
+        options |= {name: made_from[name] for name in ("download", "test_fraction", "max_samples", "label_column")}
+    return load_dataset(
+        source or made_from["source"], data_dir=data_dir or made_from.get("data_dir", "data"), **options
+    )

@@ -1,0 +1,235 @@
+"""The whole main job: load, bottleneck, search, select, retrain, evaluate, draw."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ae_model.bottleneck import code_size_for, explained_variance_ratio
+from ae_model.cross_validation import make_folds, pca_baseline
+from ae_model.data import Dataset
+from ae_model.scaling import fit_scaling
+from search import plots
+from search.console import Monitor
+from search.evaluate import Evaluation, evaluate
+from search.ledger import Ledger, trial_id
+from search.retrain import load_data, retrain, select
+from search.selection import Rule, Selection
+from search.settings import BottleneckSettings, SearchSettings, check_name, default_name, to_toml
+from search.space import make_configurations
+from search.tables import load_epochs, load_trials, replace_file, write_tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SearchResult:
+    """What a search ends with; everything in it is also on disk."""
+
+    directory: Path
+    trials: pd.DataFrame
+    """As `load_trials` returns it."""
+    selection: Selection
+    model_dir: Path
+    """Of the retrained winner."""
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bottleneck:
+    """PCA's proposal for the code size."""
+
+    ratio: np.ndarray
+    """Explained variance ratio of each component."""
+    code_sizes: list[int]
+    """One for each target, or those the settings list."""
+
+    def reached(self, code_size: int) -> float:
+        """Cumulative explained variance ratio of that many components."""
+        return float(self.ratio[:code_size].sum())
+
+
+def run_search(
+    settings: SearchSettings | None = None,
+    *,
+    name: str | None = None,
+    results_dir: str | Path = "results",
+    address: str | None = None,
+    verbose: bool = False,
+) -> SearchResult:
+    """Search, select, retrain and evaluate: what `ae-search run` does.
+
+    The same settings under the same name continue what is there: finished trials are not trained again.
+
+    Args:
+        settings: All defaults if None.
+        name: Of the folder in `results_dir`; the data source's name if None.
+        results_dir: Where searches lie.
+        address: Of a running Ray cluster, or "auto"; a local Ray is started if None.
+        verbose: Whether to show progress on standard error.
+
+    Raises:
+        ValueError: If settings, data and what is already in the folder do not fit together.
+        RuntimeError: If no trial could be finished.
+    """
+    settings = settings or SearchSettings()
+    directory = Path(results_dir) / (check_name(name) if name is not None else default_name(settings))
+    dataset = load_data(settings)
+    proposal = bottleneck(dataset, settings.bottleneck)
+    search = settings.search
+    make_folds(len(dataset.development), search.n_splits, settings.seed)  # refuses more folds than samples
+    configurations = make_configurations(
+        settings.space,
+        input_size=dataset.development.shape[1],
+        code_sizes=proposal.code_sizes,
+        num_samples=search.num_samples,
+        seed=settings.seed,
+    )
+    definition = {
+        "data": dataset.fingerprint(),
+        "search.n_splits": search.n_splits,
+        "search.max_epochs": search.max_epochs,
+        "seed": settings.seed,
+    }
+    trials = {trial_id(configuration, definition): configuration for configuration in configurations}
+    _make_directory(directory)
+    with Ledger(directory) as ledger:
+        _check_definition(directory, ledger.get("definition"), definition)
+        ledger.put("definition", definition)
+        ledger.put("settings", settings.model_dump())
+        ledger.put("environment", _environment())
+        ledger.enter_trials(trials)
+        _write_text(directory / "settings.toml", to_toml(settings))
+        _write_text(directory / "environment.json", json.dumps(_environment(), indent=2) + "\n")
+        write_bottleneck(proposal, directory)
+        ledger.put_baseline(
+            proposal.code_sizes,
+            pca_baseline(
+                dataset.development,
+                make_folds(len(dataset.development), search.n_splits, settings.seed),
+                proposal.code_sizes,
+                dataset.value_range,
+            ),
+        )
+        unfinished = {id_: trials[id_] for id_ in ledger.unfinished() if id_ in trials}
+        if unfinished:
+            from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
+
+            with Monitor(
+                n_trials=len(trials),
+                n_done=len(trials) - len(unfinished),
+                max_epochs=search.max_epochs,
+                enabled=verbose,
+            ) as monitor:
+                run_trials(
+                    unfinished,
+                    values=dataset.development,
+                    evaluation={
+                        "n_splits": search.n_splits,
+                        "max_epochs": search.max_epochs,
+                        "seed": settings.seed,
+                        "value_range": dataset.value_range,
+                    },
+                    resources=settings.resources,
+                    ledger=ledger,
+                    progress=monitor,
+                    address=address,
+                )
+    table = load_trials(directory)
+    write_tables(directory)
+    if not (table["rank"].notna()).any():
+        reasons = "; ".join(sorted({str(error) for error in table["error"].dropna()})) or "every trial diverged"
+        raise RuntimeError(f"{directory}: no trial could be finished ({reasons}).")
+    plots.validation_mse(table, directory / "validation_mse.png")
+    selection = select(directory)
+    model_dir = retrain_and_draw(directory)
+    return SearchResult(
+        directory=directory,
+        trials=table,
+        selection=selection,
+        model_dir=model_dir,
+        evaluation=evaluate(model_dir),
+    )
+
+
+def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:
+    """PCA of the development set, and the code sizes it proposes.
+
+    Raises:
+        ValueError: If the samples do not vary.
+    """
+    settings = settings or BottleneckSettings()
+    ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
+    listed = settings.code_sizes or [code_size_for(target, ratio) for target in settings.explained_variance]
+    return Bottleneck(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
+
+
+def write_bottleneck(proposal: Bottleneck, directory: Path) -> None:
+    """Write `bottleneck.csv` and `bottleneck.png`."""
+    table = pd.DataFrame(
+        {
+            "n_components": range(1, len(proposal.ratio) + 1),
+            "explained_variance_ratio": proposal.ratio,
+            "cumulative": proposal.ratio.cumsum(),
+            "chosen": [n in proposal.code_sizes for n in range(1, len(proposal.ratio) + 1)],
+        }
+    )
+    replace_file(directory / "bottleneck.csv", lambda path: table.to_csv(path, index=False))
+    marks = [(size, proposal.reached(size)) for size in proposal.code_sizes]
+    plots.explained_variance(proposal.ratio, marks, directory / "bottleneck.png")
+
+
+def retrain_and_draw(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:
+    """`retrain`, and the picture of its loss beside the cross-validated one."""
+    model_dir = retrain(directory, rule=rule, trial=trial)
+    trained = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))["metadata"]["trial_id"]
+    epochs = load_epochs(directory)
+    by_epoch = epochs[epochs["trial_id"] == trained].groupby("epoch")["val_mse"]
+    validation = pd.DataFrame({"mean": by_epoch.mean(), "se": by_epoch.std(ddof=1) / by_epoch.size() ** 0.5})
+    losses = pd.read_csv(model_dir / "training_loss.csv")
+    plots.training_loss(losses, validation.reset_index(), model_dir / "training_loss.png")
+    return model_dir
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{directory}: cannot be made ({error.strerror}). Give another --results-dir.") from error
+    if not os.access(directory, os.W_OK):
+        raise ValueError(f"{directory}: cannot be written to. Give another --results-dir.")
+
+
+def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+    """Raise ValueError if the folder holds trials that mean something else."""
+    differing = [name for name in wanted if stored is not None and stored.get(name) != wanted[name]]
+    if differing:
+        assert stored is not None
+        changes = ", ".join(
+            "data (other samples)" if name == "data" else f"{name} ({stored.get(name)} there, {wanted[name]} now)"
+            for name in differing
+        )
+        raise ValueError(
+            f"{directory} holds a search with other settings: {changes}. Set them back, or give another --name."
+        )
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "ae_search": version("ae-search"),
+        "python": sys.version.split()[0],
+        "packages": {name: version(name) for name in ("torch", "ray", "scikit-learn", "numpy", "pandas")},
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,0 +1,146 @@
+"""Winner -> model directory: trained on the whole development set for its best number of epochs."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ae_model.data import Dataset, load_dataset
+from ae_model.persistence import TrainedAutoencoder, save_model
+from ae_model.scaling import fit_scaling
+from ae_model.training import Configuration, fit_autoencoder
+from search.ledger import read_ledger
+from search.selection import RULES, Rule, Selection, select_winner
+from search.settings import SearchSettings, load_settings
+from search.tables import load_folds, load_trials, replace_file
+
+
+def select(directory: str | Path, rule: Rule | None = None) -> Selection:
+    """Choose the winner of a search and write `selection.json`.
+
+    Args:
+        directory: The search's directory.
+        rule: As in `select_winner`; the one in the settings if None.
+
+    Raises:
+        ValueError: If the directory is no search's, no trial has finished, or there is no such rule.
+    """
+    if rule is not None and rule not in RULES:
+        raise ValueError(f"--rule must be one of {', '.join(RULES)}, but is {rule!r}.")
+    trials = load_trials(directory)
+    chosen = rule or search_settings(directory).selection.rule
+    selection = select_winner(trials, load_folds(directory), chosen)
+    text = json.dumps(asdict(selection), indent=2) + "\n"
+    replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return selection
+
+
+def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:
+    """Train a trial's configuration on all development data, for as many epochs as were best in cross-validation.
+
+    Args:
+        directory: The search's directory.
+        rule: Train the winner by this rule; by the settings' rule if None.
+        trial: Train the trial with this id, or an unambiguous beginning of it, instead.
+
+    Returns:
+        The model directory: `best` for a winner, `trial-ID` for a trial that was named.
+
+    Raises:
+        ValueError: If there is no such trial, it has no finished epoch, or the data is not what was searched.
+    """
+    directory = Path(directory)
+    if trial is None:
+        selection = select(directory, rule)
+        trial, epochs, target = selection.trial_id, selection.best_epoch, directory / "best"
+    else:
+        trial, epochs = _named_trial(load_trials(directory), trial)
+        target = directory / f"trial-{trial}"
+    settings = search_settings(directory)
+    dataset = load_data(settings)
+    _check_same_data(directory, dataset)
+    configuration = _configuration(directory, trial)
+    scaling = fit_scaling(dataset.development, dataset.value_range)
+    device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
+    model, losses = fit_autoencoder(
+        dataset.development, scaling, configuration, epochs=epochs, seed=settings.seed, device=device
+    )
+    trained = TrainedAutoencoder(
+        model=model.eval(),
+        scaling=scaling,
+        image_shape=dataset.image_shape,
+        feature_names=dataset.feature_names,
+        metadata={
+            "trial_id": trial,
+            "epochs": epochs,
+            "learning_rate": configuration.learning_rate,
+            "batch_size": configuration.batch_size,
+            "seed": settings.seed,
+            "data": settings.data.model_dump(),
+            "data_fingerprint": dataset.fingerprint(),
+        },
+    )
+    save_model(target, trained)
+    steps = pd.DataFrame(
+        {
+            "step": range(1, losses.size + 1),
+            "epoch": [epoch for epoch in range(1, epochs + 1) for _ in range(losses.shape[1])],
+            "mse": losses.ravel(),
+        }
+    )
+    replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
+    return target
+
+
+def search_settings(directory: str | Path) -> SearchSettings:
+    """The settings a search was last run with.
+
+    Raises:
+        ValueError: If the directory is no search's.
+    """
+    return load_settings(Path(directory) / "settings.toml")
+
+
+def load_data(settings: SearchSettings) -> Dataset:
+    """The data set that the settings name."""
+    data = settings.data
+    return load_dataset(
+        data.source,
+        data_dir=data.data_dir,
+        download=data.download,
+        test_fraction=data.test_fraction,
+        max_samples=data.max_samples,
+        label_column=data.label_column,
+        seed=settings.seed,
+    )
+
+
+def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:
+    matches = trials[trials["trial_id"].str.startswith(beginning)]
+    if not beginning or len(matches) != 1:
+        raise ValueError(
+            f"--trial {beginning!r} must begin exactly one trial_id of the search, but begins {len(matches)}. "
+            "The command `ae-search trials` lists them."
+        )
+    trial = matches.iloc[0]
+    if pd.isna(trial["best_epoch"]):
+        raise ValueError(f"--trial {trial['trial_id']} has no complete epoch (status {trial['status']}). Name another.")
+    return str(trial["trial_id"]), int(trial["best_epoch"])
+
+
+def _configuration(directory: Path, trial_id: str) -> Configuration:
+    _, rows = read_ledger(directory, "SELECT trial_id, configuration FROM trials")
+    fields = json.loads(dict(rows)[trial_id])
+    return Configuration(**{**fields, "layer_sizes": tuple(fields["layer_sizes"])})
+
+
+def _check_same_data(directory: Path, dataset: Dataset) -> None:
+    _, rows = read_ledger(directory, "SELECT value FROM search WHERE key = 'definition'")
+    searched = json.loads(rows[0][0])["data"]
+    if dataset.fingerprint() != searched:
+        raise ValueError(
+            f"data.source {dataset.name!r} holds other development samples than when {directory} was searched. "
+            "Restore the data, or search it under another --name."
+        )

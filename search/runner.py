@@ -1,0 +1,157 @@
+"""The Ray driver's side: trials in, every report into the ledger."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from ae_model.cross_validation import EpochRecord
+from ae_model.training import Configuration
+from search import ledger as status
+from search.ledger import Ledger
+from search.settings import ResourceSettings
+from search.space import layer_sizes_text
+
+# Read by Ray when it is imported: no chatter, no files of its own, no usage reports.
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "30")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray import tune
+
+from search.trainable import train_pack
+
+Progress = Callable[[str, str, str, Sequence[EpochRecord]], None]
+"""Called after every report with trial id, layer sizes, status and the new epochs."""
+
+
+def run_trials(
+    trials: Mapping[str, Configuration],
+    *,
+    values: np.ndarray,
+    evaluation: Mapping[str, Any],
+    resources: ResourceSettings,
+    ledger: Ledger,
+    progress: Progress,
+    address: str | None = None,
+) -> None:
+    """Train and evaluate trials on Ray; every report is in the ledger when this returns.
+
+    Args:
+        trials: Configuration of each trial id; trained in this order.
+        values: Development samples.
+        evaluation: `n_splits`, `max_epochs`, `seed` and `value_range` as in `cross_validate`.
+        resources: What each trial gets.
+        ledger: Where reports go.
+        progress: Called after every report.
+        address: Of a running Ray cluster; a local Ray is started, and stopped at the end, if None.
+
+    Raises:
+        ValueError: If no node has the resources of one trial.
+    """
+    with _ray(address, resources), tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
+        n_gpus = ray.cluster_resources().get("GPU", 0)
+        gpus = resources.gpus_per_trial if resources.gpus_per_trial is not None else float(n_gpus > 0)
+        _check_fit(resources.cpus_per_trial, gpus)
+        worker = {**evaluation, "device": "cuda" if gpus else "cpu", "n_threads": resources.cpus_per_trial}
+        trainable = tune.with_resources(
+            tune.with_parameters(train_pack, values=values, evaluation=worker),
+            {"CPU": resources.cpus_per_trial, "GPU": gpus},
+        )
+        packs = [[(trial_id, asdict(configuration))] for trial_id, configuration in trials.items()]
+        tuner = tune.Tuner(
+            trainable,
+            param_space={"pack": tune.grid_search(packs)},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True, max_concurrent_trials=resources.max_concurrent_trials if address else None
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=resources.storage_path or scratch,
+                failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+                callbacks=[_Recorder(ledger, progress, evaluation["max_epochs"])],
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+
+
+class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
+    """Writes what Tune hears from its workers into the ledger."""
+
+    def __init__(self, ledger: Ledger, progress: Progress, max_epochs: int) -> None:
+        self._ledger = ledger
+        self._progress = progress
+        self._max_epochs = max_epochs
+
+    def __getstate__(self) -> dict[str, object]:
+        return {}  # Tune pickles its callbacks into its own state, which is never read
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        for trial_id, fields in trial.config["pack"]:
+            self._ledger.start(trial_id)
+            self._tell(trial_id, fields, status.RUNNING)
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
+        if "error" in result:
+            self._fail(trial, result["error"])
+            return
+        for trial_id, fields in trial.config["pack"]:
+            records = result["records"][trial_id]
+            finite = all(np.isfinite(record.val_mse).all() for record in records)
+            done = records[-1].epoch == self._max_epochs
+            now = status.DIVERGED if not finite else status.FINISHED if done else status.RUNNING
+            self._ledger.record(trial_id, records, host=result["host"], fit_seconds=result["fit_seconds"], status=now)
+            self._tell(trial_id, fields, now, records)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        self._fail(trial, "its worker was lost too often")
+
+    def _fail(self, trial: Any, error: str) -> None:
+        for trial_id, fields in trial.config["pack"]:
+            self._ledger.fail(trial_id, error)
+            self._tell(trial_id, fields, status.FAILED)
+
+    def _tell(self, trial_id: str, fields: Mapping[str, Any], now: str, records: Sequence[EpochRecord] = ()) -> None:
+        self._progress(trial_id, layer_sizes_text(fields["layer_sizes"]), now, records)
+
+
+@contextmanager
+def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
+    """A connection to Ray: one that exists, a cluster's, or that of a local Ray that ends with the block."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    if address:
+        ray.init(address=address, **quiet)
+    else:
+        n_cpus = len(os.sched_getaffinity(0))
+        if resources.max_concurrent_trials:
+            # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
+            n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
+        ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_fit(cpus: float, gpus: float) -> None:
+    """Raise ValueError unless one node can hold a trial: Ray would wait for such a node for ever."""
+    nodes: Sequence[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+        largest = max((node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
+        raise ValueError(
+            f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs, but no node has them (the largest has {largest[0]:g} and "
+            f"{largest[1]:g}). Lower resources.cpus_per_trial or resources.gpus_per_trial."
+        )

@@ -1,0 +1,109 @@
+"""Tables -> the winner and the configurations it cannot be told apart from; pure functions."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from search.ledger import FINISHED
+
+Rule = Literal["best", "one-se", "smallest-code"]
+RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")
+SIGNIFICANCE = 0.05
+"""Trials whose difference from the winner has a p-value above this are tied with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The winner of a search and what the choice rests on; the content of `selection.json`."""
+
+    rule: Rule
+    trial_id: str
+    number: int
+    layer_sizes: str
+    best_epoch: int
+    """Epochs to train for."""
+    val_mse_mean: float
+    val_mse_se: float
+    val_fve_mean: float
+    pca_val_mse_mean: float
+    n_finished: int
+    """Trials that the choice was made from."""
+    tied: list[dict[str, object]]
+    """The trials that the winner cannot be told apart from: id, layer sizes, mean difference and p-value."""
+
+
+def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best") -> Selection:
+    """Choose a winner among the finished trials.
+
+    Args:
+        trials: As `load_trials` returns them.
+        folds: As `load_folds` returns them.
+        rule: "best": the lowest `val_mse_mean`. "one-se": the fewest parameters among the trials within one standard
+            error of the best (Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984).
+            "smallest-code": among the same trials, the smallest code, and of those the lowest `val_mse_mean`.
+
+    Raises:
+        ValueError: If no trial has finished.
+    """
+    finished = trials[trials["status"] == FINISHED].sort_values(["val_mse_mean", "number"])
+    if finished.empty:
+        raise ValueError("no trial has finished, so there is nothing to select. Run the search again to continue it.")
+    best = finished.iloc[0]
+    near = finished[finished["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]
+    if rule == "one-se":
+        near = near.sort_values(["n_parameters", "val_mse_mean", "number"])
+    elif rule == "smallest-code":
+        near = near.sort_values(["code_size", "val_mse_mean", "number"])
+    winner = near.iloc[0]
+    return Selection(
+        rule=rule,
+        trial_id=str(winner["trial_id"]),
+        number=int(winner["number"]),
+        layer_sizes=str(winner["layer_sizes"]),
+        best_epoch=int(winner["best_epoch"]),
+        val_mse_mean=float(winner["val_mse_mean"]),
+        val_mse_se=float(winner["val_mse_se"]),
+        val_fve_mean=float(winner["val_fve_mean"]),
+        pca_val_mse_mean=float(winner["pca_val_mse_mean"]),
+        n_finished=len(finished),
+        tied=_tied(finished, folds, str(winner["trial_id"])),
+    )
+
+
+def corrected_p_value(differences: np.ndarray) -> float:
+    """Two-sided p-value of the mean of paired differences between two configurations over k folds.
+
+    The folds' training sets overlap, so a plain paired t-test finds differences that are not there. The variance is
+    corrected by the ratio of validation to training rows, 1/(k-1) (Nadeau and Bengio, Inference for the Generalization
+    Error, Machine Learning 52, 2003).
+
+    Args:
+        differences: `(k,)`, k >= 2.
+    """
+    k = len(differences)
+    mean, variance = differences.mean(), differences.var(ddof=1)
+    if variance == 0:
+        return float(mean == 0)
+    t = mean / np.sqrt((1 / k + 1 / (k - 1)) * variance)
+    return float(2 * stats.t.sf(abs(t), k - 1))
+
+
+def _tied(finished: pd.DataFrame, folds: pd.DataFrame, winner: str) -> list[dict[str, object]]:
+    by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
+    tied: list[dict[str, object]] = []
+    for trial_id, layer_sizes in zip(finished["trial_id"], finished["layer_sizes"], strict=True):
+        differences = (by_fold.loc[trial_id] - by_fold.loc[winner]).to_numpy()
+        p_value = corrected_p_value(differences)
+        if trial_id != winner and p_value > SIGNIFICANCE:
+            tied.append(
+                {
+                    "trial_id": trial_id,
+                    "layer_sizes": layer_sizes,
+                    "val_mse_difference": float(differences.mean()),
+                    "p_value": p_value,
+                }
+            )
+    return tied

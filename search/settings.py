@@ -1,0 +1,286 @@
+"""The settings of a search: parsed and checked once, from TOML and `--set`, before anything else happens."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
+
+from ae_model.activations import ACTIVATIONS
+from ae_model.data import NAMED_SOURCES, source_name
+
+
+def _as_list(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _hidden_text(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"([1-9]\d{0,6}(-[1-9]\d{0,6})*)?", value):
+        raise ValueError(f'must be widths joined by "-", like "128-64", or "" for no hidden layer, but is {value!r}')
+    return value
+
+
+def _activation_name(value: object) -> object:
+    if value not in ACTIVATIONS:
+        raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}, but is {value!r}")
+    return value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+
+_Fraction = Annotated[float, Field(gt=0, lt=1)]
+_Width = Annotated[int, Field(ge=1, le=10**7)]
+_LearningRate = Annotated[float, Field(gt=0, le=10)]
+_Activation = Annotated[str, BeforeValidator(_activation_name)]
+
+
+class LogUniform(_Section):
+    """A range of learning rates from which `algorithm = "random"` draws log-uniformly."""
+
+    low: _LearningRate
+    high: _LearningRate
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be less than high, but they are {self.low} and {self.high}")
+        return self
+
+
+class DataSettings(_Section):
+    """Where the samples come from."""
+
+    source: Annotated[str, Field(min_length=1)] = "digits"
+    """A named source, or the path of a file or folder."""
+    data_dir: str = "data"
+    """Where torchvision's data sets lie."""
+    download: StrictBool = True
+    """Whether torchvision may download what is not there."""
+    test_fraction: _Fraction = 0.2
+    """Held out where the source has no test split of its own."""
+    max_samples: Annotated[int, Field(ge=4)] | None = None
+    """Upper limit for the development samples."""
+    label_column: str | None = None
+    """Column of a table that is no feature."""
+
+
+class BottleneckSettings(_Section):
+    """Which code sizes are searched."""
+
+    explained_variance: Annotated[
+        list[Annotated[float, Field(gt=0, le=1)]], BeforeValidator(_as_list), Field(min_length=1)
+    ] = [0.95]
+    """One code size for each: PCA's number of components for that fraction of the variance."""
+    code_sizes: Annotated[list[_Width], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    """Code sizes themselves; `explained_variance` is then not used."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.code_sizes is not None and "explained_variance" in self.model_fields_set:
+            raise ValueError("takes either explained_variance or code_sizes, but both are given")
+        return self
+
+
+class SpaceSettings(_Section):
+    """What is searched: every combination of these."""
+
+    hidden: Annotated[
+        list[Annotated[str, BeforeValidator(_hidden_text)]], BeforeValidator(_as_list), Field(min_length=1)
+    ] = ["", "64", "128", "256", "128-64"]
+    """Hidden layers between input and code, each a text like "128-64", "" for none."""
+    depth: Annotated[list[Annotated[int, Field(ge=0, le=10)]], BeforeValidator(_as_list)] | None = None
+    """Numbers of hidden layers; with `widths`, replaces `hidden` by every combination."""
+    widths: Annotated[list[_Width], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    """Widths that a hidden layer may have."""
+    non_increasing: StrictBool = False
+    """With depth and widths: no layer wider than the one before it."""
+    hidden_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu"]
+    code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu", "linear"]
+    output_activation: _Activation = "tanh"
+    learning_rate: (
+        LogUniform | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1)]
+    ) = [1e-3]
+    """Adam's: a value, a list, or `{low, high}`."""
+    batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.depth is None) != (self.widths is None):
+            missing = "depth" if self.depth is None else "widths"
+            raise ValueError(f"depth and widths belong together, but {missing} is missing")
+        if self.depth is not None and "hidden" in self.model_fields_set:
+            raise ValueError("takes either hidden or depth and widths, but both are given")
+        if self.depth is None and self.non_increasing:
+            raise ValueError("non_increasing belongs to depth and widths, but they are missing")
+        return self
+
+
+class SearchSection(_Section):
+    """How the space is searched and how a configuration is evaluated."""
+
+    algorithm: Literal["grid", "random"] = "grid"
+    num_samples: Annotated[int, Field(ge=1)] | None = None
+    """Configurations that "random" draws."""
+    n_splits: Annotated[int, Field(ge=2)] = 5
+    max_epochs: Annotated[int, Field(ge=1)] = 100
+    scheduler: Literal["fifo"] = "fifo"
+
+
+class ResourceSettings(_Section):
+    """What each trial gets."""
+
+    cpus_per_trial: Annotated[int, Field(ge=1)] = 1
+    """Also the number of threads of a trial."""
+    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    """May be a fraction; if missing, 1 where Ray sees a GPU and 0 elsewhere."""
+    max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
+    """As many as the resources allow, if missing."""
+    max_failures: Annotated[int, Field(ge=0)] = 3
+    """How often a trial is started again after its worker or node was lost."""
+    checkpoint_every_s: Annotated[float, Field(gt=0)] = 60
+    storage_path: str | None = None
+    """Where Ray keeps its own state while a search runs: must be shared by all nodes; a temporary folder if missing."""
+
+
+class SelectionSettings(_Section):
+    """How the winner is chosen."""
+
+    rule: Literal["best", "one-se", "smallest-code"] = "best"
+
+
+class SearchSettings(_Section):
+    """All settings of a search; every default is that of `ae-search run` without arguments."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    data: DataSettings = DataSettings()
+    bottleneck: BottleneckSettings = BottleneckSettings()
+    space: SpaceSettings = SpaceSettings()
+    search: SearchSection = SearchSection()
+    resources: ResourceSettings = ResourceSettings()
+    selection: SelectionSettings = SelectionSettings()
+
+    @model_validator(mode="after")
+    def _random_needs_a_number(self) -> Self:
+        if self.search.algorithm == "random" and self.search.num_samples is None:
+            raise ValueError('search.num_samples must be given with search.algorithm = "random"')
+        if self.search.algorithm == "grid" and self.search.num_samples is not None:
+            raise ValueError('search.num_samples belongs to search.algorithm = "random", but the algorithm is "grid"')
+        if self.search.algorithm == "grid" and isinstance(self.space.learning_rate, LogUniform):
+            raise ValueError('space.learning_rate as a range needs search.algorithm = "random", but it is "grid"')
+        return self
+
+
+def load_settings(path: str | Path | None = None, overrides: Sequence[str] = ()) -> SearchSettings:
+    """Settings from a TOML file, with overrides laid over it.
+
+    Args:
+        path: The file; all defaults if None.
+        overrides: Texts `section.key=value`, the value written as in TOML; quotes around a text may be left out.
+
+    Raises:
+        ValueError: If the file is missing or no TOML, a key unknown, or a value wrong; one line that names it.
+    """
+    content: dict[str, Any] = {}
+    if path is not None:
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise ValueError(f"{path}: no such settings file. Check the path.") from error
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"{path}: cannot be read as TOML ({error}). Mend the file.") from error
+    for override in overrides:
+        _apply_override(content, override)
+    return parse_settings(content)
+
+
+def parse_settings(content: Mapping[str, Any]) -> SearchSettings:
+    """Settings from nested mappings, as TOML gives them.
+
+    Raises:
+        ValueError: If a key is unknown or a value is wrong; one line that names it and says what to do.
+    """
+    try:
+        settings = SearchSettings.model_validate(content)
+    except ValidationError as error:
+        raise ValueError(_message(error)) from None
+    source = settings.data.source
+    if source in NAMED_SOURCES:
+        return settings
+    # A path means the same file wherever the next command is run.
+    resolved = settings.data.model_copy(update={"source": str(Path(source).expanduser().resolve())})
+    return settings.model_copy(update={"data": resolved})
+
+
+def to_toml(settings: SearchSettings) -> str:
+    """All settings as TOML; `load_settings` reads them back as they were."""
+    content = settings.model_dump(exclude_none=True)
+    if settings.bottleneck.code_sizes is not None:
+        del content["bottleneck"]["explained_variance"]
+    if settings.space.depth is not None:
+        del content["space"]["hidden"]
+    return tomli_w.dumps(content)
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a folder inside the results directory.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
+        raise ValueError(
+            f"--name must be 1 to 100 letters, digits, '.', '_', '+' or '-', beginning with no '.', but is {name!r}."
+        )
+    return name
+
+
+def default_name(settings: SearchSettings) -> str:
+    """The name of a search that is given none: its data source's."""
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(settings.data.source)).lstrip(".-+")
+    return check_name(name[:100] or "search")
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ValueError(f"--set takes section.key=value, but got {override!r}. Example: --set search.n_splits=10")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        value = text.strip()
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise ValueError(f"--set {override}: {section} is a value, not a section. Use section.key=value.")
+    content[last] = value
+
+
+def _message(error: ValidationError) -> str:
+    """The first of pydantic's complaints as one line: key, what is wrong, what to do."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"] if not str(part).startswith(("LogUniform", "list[", "function-"))]
+    key = ".".join(part for part in path if not part.isdigit())
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(path[:-1])
+        close = difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+        return f"{key}: unknown setting. {hint}"
+    text = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if first["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{text}. Change it in the settings file or with --set."
+    return f"{key}: {text}, but is {first['input']!r}. Change it in the settings file or with --set {key}=VALUE."
+
+
+def _known_keys(path: Sequence[str]) -> list[str]:
+    model: Any = SearchSettings
+    for part in path:
+        field = model.model_fields.get(part)
+        model = LogUniform if part == "learning_rate" else field.annotation
+    return list(model.model_fields)

@@ -1,0 +1,127 @@
+"""Ledger -> tidy DataFrames of scalar columns -> CSV and Parquet."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ae_model.autoencoder import count_parameters
+from search.ledger import FINISHED, read_ledger
+from search.space import layer_sizes_text
+
+TRIAL_COLUMNS = [
+    "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
+    "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
+    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "dead_code_units_mean", "rank",
+    "fit_seconds", "host", "error",
+]  # fmt: skip
+FOLD_COLUMNS = [
+    "trial_id", "number", "fold", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units", "pca_val_mse",
+]  # fmt: skip
+EPOCH_COLUMNS = ["trial_id", "number", "epoch", "fold", "train_mse", "val_mse", "val_fve", "dead_code_units"]
+
+
+def load_epochs(directory: str | Path) -> pd.DataFrame:
+    """One row per trial, epoch and fold, with the columns `EPOCH_COLUMNS`.
+
+    Raises:
+        ValueError: If the directory is no search's.
+    """
+    columns = ", ".join(f"trials.{c}" if c in ("trial_id", "number") else c for c in EPOCH_COLUMNS)
+    epochs = _read(directory, f"SELECT {columns} FROM epochs JOIN trials USING (trial_id) ORDER BY number, epoch, fold")
+    return epochs.astype({c: np.float64 for c in ("train_mse", "val_mse", "val_fve")})
+
+
+def load_folds(directory: str | Path) -> pd.DataFrame:
+    """One row per trial and fold, at the trial's best epoch so far, with the columns `FOLD_COLUMNS`.
+
+    Raises:
+        ValueError: If the directory is no search's.
+    """
+    return _folds(load_epochs(directory), _configurations(directory), _read(directory, "SELECT * FROM baselines"))
+
+
+def load_trials(directory: str | Path) -> pd.DataFrame:
+    """One row per trial, with the columns `TRIAL_COLUMNS`; also while the search is running.
+
+    Raises:
+        ValueError: If the directory is no search's.
+    """
+    trials = _configurations(directory)
+    epochs = load_epochs(directory)
+    folds = _folds(epochs, trials, _read(directory, "SELECT * FROM baselines"))
+    by_trial = folds.groupby("trial_id")
+    summary = pd.DataFrame(
+        {
+            "epochs": epochs.groupby("trial_id")["epoch"].max(),
+            "best_epoch": by_trial["best_epoch"].first(),
+            "val_mse_mean": by_trial["val_mse"].mean(),
+            "val_mse_std": by_trial["val_mse"].std(ddof=1),
+            "val_mse_se": by_trial["val_mse"].std(ddof=1) / np.sqrt(by_trial["val_mse"].size()),
+            "val_fve_mean": by_trial["val_fve"].mean(),
+            "train_mse_mean": by_trial["train_mse"].mean(),
+            "pca_val_mse_mean": by_trial["pca_val_mse"].mean(),
+            "dead_code_units_mean": by_trial["dead_code_units"].mean(),
+        }
+    )
+    trials = trials.join(summary, on="trial_id")
+    ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
+    trials["rank"] = ranked.rank(method="min")
+    integers = {c: "Int64" for c in ("epochs", "best_epoch", "rank")}
+    return trials.astype(integers)[TRIAL_COLUMNS]
+
+
+def write_tables(directory: str | Path) -> None:
+    """Write `trials.csv`, `folds.csv` and `epochs.parquet` beside the ledger; each appears whole or not at all."""
+    directory = Path(directory)
+    replace_file(directory / "trials.csv", lambda path: load_trials(directory).to_csv(path, index=False))
+    replace_file(directory / "folds.csv", lambda path: load_folds(directory).to_csv(path, index=False))
+    replace_file(directory / "epochs.parquet", lambda path: load_epochs(directory).to_parquet(path, index=False))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path beside `path`, then put the file in its place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _configurations(directory: str | Path) -> pd.DataFrame:
+    """The columns of `trials.csv` that are known before a trial is trained."""
+    rows = _read(
+        directory,
+        "SELECT trial_id, number, status, configuration, fit_seconds, host, error FROM trials ORDER BY number",
+    )
+    configurations = [json.loads(text) for text in rows.pop("configuration")]
+    sizes = [configuration.pop("layer_sizes") for configuration in configurations]
+    rows["layer_sizes"] = [layer_sizes_text(s) for s in sizes]
+    rows["code_size"] = [s[-1] for s in sizes]
+    rows["hidden_depth"] = [len(s) - 2 for s in sizes]
+    rows["n_parameters"] = [count_parameters(s) for s in sizes]
+    rows["compression_ratio"] = [s[0] / s[-1] for s in sizes]
+    for name in ("hidden_activation", "code_activation", "learning_rate", "batch_size"):
+        rows[name] = [configuration[name] for configuration in configurations]
+    return rows.astype({"fit_seconds": np.float64})
+
+
+def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
+    # An epoch in which a fold diverged has no mean; the best epoch is one in which no fold did.
+    means = epochs.groupby(["trial_id", "epoch"])["val_mse"].agg(lambda values: values.mean(skipna=False))
+    best = means.dropna().groupby("trial_id").idxmin().map(lambda key: key[1]).rename("best_epoch")
+    folds = epochs.join(best, on="trial_id")
+    folds = folds[folds["epoch"] == folds["best_epoch"]].drop(columns="epoch")
+    folds = folds.merge(trials[["trial_id", "code_size"]], on="trial_id").merge(
+        baselines, on=["code_size", "fold"], how="left"
+    )
+    return folds.sort_values(["number", "fold"], ignore_index=True).astype({"best_epoch": np.int64})[FOLD_COLUMNS]
+
+
+def _read(directory: str | Path, query: str) -> pd.DataFrame:
+    columns, rows = read_ledger(directory, query)
+    return pd.DataFrame(rows, columns=columns)

@@ -1,0 +1,56 @@
+"""The Ray worker's side: one pack of trials in, reports out."""
+
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from ray import tune
+
+from ae_model.cross_validation import EpochRecord, cross_validate_pack, make_folds
+from ae_model.training import Configuration
+
+REPORT_INTERVAL_S = 1.0
+"""The driver handles some 200 reports a second in all, so each worker sends about one a second."""
+
+
+def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Mapping[str, Any]) -> None:
+    """Cross-validate the configurations of a pack and report every epoch of each.
+
+    Args:
+        config: `{"pack": [(trial id, fields of a Configuration), ...]}`.
+        values: Development samples, read-only, shared by all workers of a node.
+        evaluation: `n_splits`, `max_epochs`, `seed`, `value_range`, `device` and `n_threads`.
+    """
+    torch.set_num_threads(evaluation["n_threads"])
+    configurations = [Configuration(**fields) for _, fields in config["pack"]]
+    folds = make_folds(len(values), evaluation["n_splits"], evaluation["seed"])
+    started = last_report = time.perf_counter()
+    unsent: list[list[EpochRecord]] = []
+    try:
+        for records in cross_validate_pack(
+            values,
+            configurations,
+            folds=folds,
+            max_epochs=evaluation["max_epochs"],
+            seed=evaluation["seed"],
+            value_range=evaluation["value_range"],
+            device=evaluation["device"],
+        ):
+            unsent.append(records)
+            diverged = not any(np.isfinite(record.val_mse).all() for record in records)
+            now = time.perf_counter()
+            if now - last_report >= REPORT_INTERVAL_S or diverged or records[0].epoch == evaluation["max_epochs"]:
+                _report(config, unsent, seconds=now - started)
+                unsent, last_report = [], now
+            if diverged:
+                return
+    except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
+        tune.report({"error": f"{type(error).__name__}: {error}", "host": socket.gethostname()})
+
+
+def _report(config: Mapping[str, Any], records: list[list[EpochRecord]], *, seconds: float) -> None:
+    by_trial = {trial_id: [pack[i] for pack in records] for i, (trial_id, _) in enumerate(config["pack"])}
+    tune.report({"records": by_trial, "host": socket.gethostname(), "fit_seconds": seconds})
