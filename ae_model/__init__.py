@@ -6,18 +6,16 @@ from ae_model.cross_validation import (
     EpochRecord,
     Fold,
     cross_validate,
-    k_fold_cross_validation,
     make_folds,
     pca_baseline,
 )
 from ae_model.data import Dataset, load_dataset
+from ae_model.loaders import evaluate_autoencoder, k_fold_cross_validation, train_autoencoder
 from ae_model.persistence import TrainedAutoencoder, load_model, save_model
 from ae_model.scaling import Scaling, fit_scaling
 from ae_model.training import (
     Configuration,
-    evaluate_autoencoder,
     fit_autoencoder,
-    train_autoencoder,
 )
 
 __all__ = [

@@ -107,7 +107,7 @@ def count_parameters(layer_sizes: Sequence[int]) -> int:
 def _layers(sizes: Sequence[int], activations: Sequence[str], generator: torch.Generator | None) -> nn.Sequential:
     modules: list[nn.Module] = []
     for (n_in, n_out), name in zip(pairwise(sizes), activations, strict=True):
-        linear = nn.utils.skip_init(nn.Linear, n_in, n_out)
+        linear: nn.Linear = nn.utils.skip_init(nn.Linear, n_in, n_out)  # type: ignore[no-untyped-call]  # torch's
         with torch.no_grad():
             weight, bias = initial_linear(n_in, n_out, generator)
             linear.weight.copy_(weight)

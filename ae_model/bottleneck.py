@@ -17,7 +17,7 @@ def explained_variance_ratio(
     Raises:
         ValueError: If the samples do not vary.
     """
-    ratio = fit_pca(values, scaling, min(values.shape)).explained_variance_ratio_
+    ratio: np.ndarray = fit_pca(values, scaling, min(values.shape)).explained_variance_ratio_
     if not np.isfinite(ratio).all():
         raise ValueError("the samples must vary, but all of them are equal. Check the data.")
     return ratio
@@ -57,4 +57,5 @@ def pca_mse(
     explained = np.cumsum(np.sum(np.square(centred @ pca.components_.T), axis=0))
     errors = np.sum(np.square(centred)) - explained
     kept = np.minimum(code_sizes, len(explained)) - 1
-    return np.maximum(errors[kept], 0) / centred.size
+    mse: np.ndarray = np.maximum(errors[kept], 0) / centred.size
+    return mse

@@ -1,14 +1,13 @@
 """k-fold cross-validation with all folds in lock-step: after every epoch there is a complete k-fold estimate."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Num
 from sklearn.model_selection import KFold
-from torch import nn
-from torch.utils.data import DataLoader, Dataset, Subset
 
 from ae_model.autoencoder import count_parameters
 from ae_model.bottleneck import fit_pca, pca_mse
@@ -18,11 +17,8 @@ from ae_model.stack import AutoencoderStack
 from ae_model.training import (
     Configuration,
     batch_order,
-    derived_seed,
-    evaluate_autoencoder,
     evaluate_members,
     initial_generator,
-    train_autoencoder,
     train_epoch,
 )
 
@@ -66,9 +62,7 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
             "Change n_splits or use more samples."
         )
     splitter = KFold(n_splits, shuffle=True, random_state=seed)
-    return [
-        Fold(train=train, validation=validation) for train, validation in splitter.split(np.empty((n_samples, 1)))
-    ]
+    return [Fold(train=train, validation=validation) for train, validation in splitter.split(np.empty((n_samples, 1)))]
 
 
 def cross_validate(
@@ -258,55 +252,10 @@ def _group_bounds(
     size = max(1, MAX_STACK_STATE_BYTES // member_bytes)
     n_groups = -(-len(members) // size)
     bounds = np.linspace(0, len(members), n_groups + 1).round().astype(int).tolist()
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(pairwise(bounds))
 
 
 def _total_sum_of_squares(values: np.ndarray, fold: Fold, scaling: Scaling) -> float:
     """Of the validation rows about the training rows' mean, in scaled units."""
     mean = scaling.transform(values[fold.train].mean(axis=0, dtype=np.float64)[None])
     return float(np.square(scaling.transform(values[fold.validation]) - mean).sum())
-
-
-def k_fold_cross_validation(
-    k: int,
-    dataset: Dataset[object],
-    model_factory: Callable[[], nn.Module],
-    device: torch.device | str,
-    criterion: nn.Module | None,
-    batch_size: int,
-    learning_rate: float,
-    num_epochs: int,
-    seed: int | None = None,
-) -> list[float]:
-    """Plain k-fold cross-validation of any model on any Dataset, one fold after the other.
-
-    Args:
-        k: Number of folds, at least 2 and at most `len(dataset)`.
-        dataset: Samples, or tuples that begin with one, in scaled units.
-        model_factory: Makes a fresh model that maps a batch to `(reconstruction, code)`.
-        device: Where to train.
-        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
-        batch_size: Samples per step.
-        learning_rate: Adam's.
-        num_epochs: Passes over each fold's training samples.
-        seed: Of folds, initial weights and batch order; none of them repeats if None.
-
-    Returns:
-        Mean validation loss per sample of each fold.
-
-    Raises:
-        ValueError: If k does not fit the number of samples.
-    """
-    if seed is None:
-        seed = int(torch.seed() % 2**32)
-    losses = []
-    for number, fold in enumerate(make_folds(len(dataset), k, seed)):  # type: ignore[arg-type]  # map-style: has a length
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, number))
-            model = model_factory().to(device)
-            train = DataLoader(Subset(dataset, fold.train.tolist()), batch_size=batch_size, shuffle=True)
-            optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-            train_autoencoder(model, device, train, optimizer, num_epochs, criterion)
-        validation = DataLoader(Subset(dataset, fold.validation.tolist()), batch_size=batch_size)
-        losses.append(evaluate_autoencoder(model, device, validation, criterion))
-    return losses

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Num
 from sklearn.model_selection import train_test_split
 
-from ae_model.readers import READERS, Samples, read_images
+from ae_model.readers import Samples, read_samples
 
 TORCHVISION_SOURCES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
 NAMED_SOURCES = ("digits", *TORCHVISION_SOURCES)
@@ -110,18 +110,11 @@ def _read(source: str, data_dir: Path, download: bool, label_column: str | None)
         return _read_digits()
     if source in TORCHVISION_SOURCES:
         return _read_torchvision(source, data_dir, download)
-    path = Path(source)
-    if path.is_dir():
-        return read_images(path)
-    reader = READERS.get(path.suffix.lower())
-    if not path.exists():
+    if not Path(source).exists():
         raise ValueError(
-            f"{source}: no such file or folder, and no named source. "
-            f"Give a path, or one of {', '.join(NAMED_SOURCES)}."
+            f"{source}: no such file or folder, and no named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
         )
-    if reader is None:
-        raise ValueError(f"{source}: the suffix must be one of {', '.join(READERS)}. Convert the file to one of these.")
-    return reader(path, label_column)
+    return read_samples(source, label_column)
 
 
 def _read_digits() -> Samples:

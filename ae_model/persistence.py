@@ -106,7 +106,9 @@ def load_model(directory: str | Path) -> TrainedAutoencoder:
         description = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         tensors = load_file(directory / "model.safetensors")
     except FileNotFoundError as error:
-        raise ValueError(f"{directory}: is no model directory, {Path(error.filename or '').name} is missing.") from error
+        raise ValueError(
+            f"{directory}: is no model directory, {Path(error.filename or '').name} is missing."
+        ) from error
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"{directory}: the model cannot be read ({error}). Retrain it.") from error
     if not isinstance(description, dict) or description.get("format") != "ae-search model":

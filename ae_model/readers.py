@@ -1,7 +1,7 @@
 """Files -> `Samples`: arrays, tables and folders of images, checked to be finite numbers in two dimensions."""
 
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,15 +28,39 @@ class Samples:
     value_range: tuple[float, float] | None = None
 
 
-def read_npy(path: Path, label_column: str | None = None) -> Samples:
+def read_samples(source: str | Path, label_column: str | None = None, features: Sequence[str] | None = None) -> Samples:
+    """Read a .npy, .npz, .csv or .parquet file or a folder of images.
+
+    Args:
+        source: Path of the file or folder.
+        label_column: Column of a table that holds labels, not a feature.
+        features: Columns of a table to read, in this order; all but the label column if None.
+
+    Raises:
+        ValueError: If it is missing, unreadable, or holds anything but finite numbers; the message names the place.
+    """
+    path = Path(source)
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder. Check the path.")
+    if path.is_dir() or suffix in (".npy", ".npz"):
+        if label_column is not None:
+            raise ValueError(f"{path}: data.label_column is for .csv and .parquet files alone. Leave it out.")
+        return read_images(path) if path.is_dir() else read_npy(path) if suffix == ".npy" else read_npz(path)
+    if suffix == ".csv":
+        return _from_table(path, _read_csv(path), label_column, features)
+    if suffix == ".parquet":
+        return _from_table(path, _read_parquet(path), label_column, features)
+    raise ValueError(f"{path}: the suffix must be .npy, .npz, .csv or .parquet. Convert the file to one of these.")
+
+
+def read_npy(path: Path) -> Samples:
     """An array `(n_samples, n_features)`; uint8 stays uint8, the rest becomes float32."""
-    _refuse_label_column(path, label_column)
     return Samples(values=checked_values(_load_numpy(path), str(path)))
 
 
-def read_npz(path: Path, label_column: str | None = None) -> Samples:
+def read_npz(path: Path) -> Samples:
     """Arrays `x` and, where present, `y`, `x_test`, `y_test`, `image_shape`, `feature_names`; or one of any name."""
-    _refuse_label_column(path, label_column)
     try:
         with _load_numpy(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -67,38 +91,6 @@ def read_npz(path: Path, label_column: str | None = None) -> Samples:
         feature_names=names,
         value_range=(0.0, 255.0) if shape is not None and values.dtype == np.uint8 else None,
     )
-
-
-def read_csv(path: Path, label_column: str | None = None) -> Samples:
-    """A table of numbers, its first line the column names unless every cell of it is a number."""
-    import pyarrow
-    from pyarrow import csv
-
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-        headerless = all(_is_number(cell.strip(' "\r\n')) for cell in header.split(","))
-        table = csv.read_csv(
-            path,
-            # One thread, so that an error names its row.
-            read_options=csv.ReadOptions(use_threads=False, autogenerate_column_names=headerless),
-            convert_options=csv.ConvertOptions(null_values=["", "NA", "N/A", "null", "None"], strings_can_be_null=True),
-        )
-    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
-        raise _unreadable(path, error) from error
-    return _from_table(path, table, label_column)
-
-
-def read_parquet(path: Path, label_column: str | None = None) -> Samples:
-    """A table of numbers."""
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _unreadable(path, error) from error
-    return _from_table(path, table, label_column)
 
 
 def read_images(folder: Path) -> Samples:
@@ -136,15 +128,6 @@ def read_images(folder: Path) -> Samples:
     )
 
 
-READERS: dict[str, Callable[[Path, str | None], Samples]] = {
-    ".npy": read_npy,
-    ".npz": read_npz,
-    ".csv": read_csv,
-    ".parquet": read_parquet,
-}
-"""Reader of each suffix: maps path and label column to samples, or raises ValueError naming file, row and column."""
-
-
 def checked_values(
     values: np.ndarray, place: str, feature_names: Sequence[str] | None = None
 ) -> Num[np.ndarray, "samples features"]:
@@ -172,13 +155,45 @@ def checked_values(
         row, column = (int(i) for i in np.argwhere(~finite)[0])
         name = f"column {column}" if feature_names is None else f"column {feature_names[column]!r}"
         raise ValueError(
-            f"{place}: row {row}, {name}: a value must be a finite float32 number, but is {values[row, column]}. "
-            "Fill or remove it."
+            f"{place}: row {row} (counted from 0), {name}: a value must be a finite float32 number, "
+            f"but is {values[row, column]}. Fill or remove it."
         )
     return converted
 
 
-def _from_table(path: Path, table: "pyarrow.Table", label_column: str | None) -> Samples:
+def _read_csv(path: Path) -> "pyarrow.Table":
+    """The first line holds the column names unless every cell of it is a number."""
+    import pyarrow
+    from pyarrow import csv
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            cells = [cell.strip(' "\r\n') for cell in file.readline().split(",")]
+        return csv.read_csv(
+            path,
+            # One thread, so that an error names its row.
+            read_options=csv.ReadOptions(
+                use_threads=False, autogenerate_column_names=all(_is_number(cell) for cell in cells)
+            ),
+            convert_options=csv.ConvertOptions(null_values=["", "NA", "N/A", "null", "None"], strings_can_be_null=True),
+        )
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read_parquet(path: Path) -> "pyarrow.Table":
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _from_table(
+    path: Path, table: "pyarrow.Table", label_column: str | None, features: Sequence[str] | None
+) -> Samples:
     names = table.column_names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -189,6 +204,11 @@ def _from_table(path: Path, table: "pyarrow.Table", label_column: str | None) ->
             raise ValueError(f"{path}: data.label_column = {label_column!r} must be a column, but they are {names}.")
         labels = np.array(table[label_column].to_pylist())
         names = [name for name in names if name != label_column]
+    if features is not None:
+        missing = [name for name in features if name not in names]
+        if missing:
+            raise ValueError(f"{path}: the column {missing[0]!r} is missing. The columns are {names}.")
+        names = list(features)
     if not names or table.num_rows == 0:
         raise ValueError(f"{path}: must not be empty, but has {table.num_rows} rows and {len(names)} feature columns.")
     columns = [_numeric_column(path, name, table[name]) for name in names]
@@ -203,12 +223,14 @@ def _numeric_column(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np
     if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind) or pyarrow.types.is_boolean(kind):
         if column.null_count:
             row = column.is_null().to_pylist().index(True)
-            raise ValueError(f"{path}: row {row}, column {name!r}: a value is missing. Fill or remove it.")
+            raise ValueError(
+                f"{path}: row {row} (counted from 0), column {name!r}: a value is missing. Fill or remove it."
+            )
         return np.asarray(column.to_pylist() if pyarrow.types.is_boolean(kind) else column.to_numpy())
     for row, cell in enumerate(column.to_pylist()):
         if not _is_number(cell):
             raise ValueError(
-                f"{path}: row {row}, column {name!r}: a value must be a number, but is {cell!r}. "
+                f"{path}: row {row} (counted from 0), column {name!r}: a value must be a number, but is {cell!r}. "
                 "Fix it, or make the column data.label_column."
             )
     return np.array([float(cell) for cell in column.to_pylist()])
@@ -233,11 +255,6 @@ def _checked_labels(path: Path, name: str, labels: np.ndarray | None, n_samples:
     if labels is not None and labels.shape != (n_samples,):
         raise ValueError(f"{path}: {name} must have the shape ({n_samples},), but has {labels.shape}.")
     return labels
-
-
-def _refuse_label_column(path: Path, label_column: str | None) -> None:
-    if label_column is not None:
-        raise ValueError(f"{path}: data.label_column belongs to .csv and .parquet, but the file is {path.suffix}.")
 
 
 def _unreadable(path: Path, error: BaseException) -> ValueError:

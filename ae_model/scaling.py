@@ -18,16 +18,16 @@ class Scaling:
 
     def transform(self, values: Num[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
         """`values` in scaled units, float64."""
-        return values * self.scale + self.shift
+        scaled: np.ndarray = values * self.scale + self.shift
+        return scaled
 
     def inverse(self, scaled: Float[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
         """`scaled` in the data's own units."""
-        return (scaled - self.shift) / self.scale
+        values: np.ndarray = (scaled - self.shift) / self.scale
+        return values
 
 
-def fit_scaling(
-    values: Num[np.ndarray, "samples features"], value_range: Sequence[float] | None = None
-) -> Scaling:
+def fit_scaling(values: Num[np.ndarray, "samples features"], value_range: Sequence[float] | None = None) -> Scaling:
     """The scaling that takes each feature's range to [-1, 1].
 
     Args:

@@ -1,4 +1,4 @@
-"""Training: the loop over resident data that the search uses, and plain functions for any DataLoader."""
+"""The training loop over resident data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from ae_model.autoencoder import SymmetricAutoencoder
 from ae_model.resident import ResidentData, batches
@@ -49,7 +49,8 @@ def batch_order(rows: Int[np.ndarray, " rows"], *, seed: int, fold: int, epoch: 
     stored random state.
     """
     generator = torch.Generator().manual_seed(derived_seed(seed, fold, epoch))
-    return rows[torch.randperm(len(rows), generator=generator).numpy()]
+    order: np.ndarray = rows[torch.randperm(len(rows), generator=generator).numpy()]
+    return order
 
 
 def train_epoch(
@@ -135,9 +136,7 @@ def fit_autoencoder(
     )
     data = ResidentData(values, [scaling], device=device, dtype=dtype)
     squared_errors = [
-        train_epoch(
-            stack, data, [batch_order(everything, seed=seed, fold=0, epoch=epoch)], configuration.batch_size
-        )
+        train_epoch(stack, data, [batch_order(everything, seed=seed, fold=0, epoch=epoch)], configuration.batch_size)
         for epoch in range(1, epochs + 1)
     ]
     losses = torch.stack(squared_errors)[:, :, 0].cpu().double().numpy() / (counts * n_features)
@@ -146,74 +145,3 @@ def fit_autoencoder(
 
 def _rows_per_batch(n_rows: int, batch_size: int) -> Int[np.ndarray, " batches"]:
     return np.diff(np.append(np.arange(0, n_rows, batch_size), n_rows))
-
-
-def train_autoencoder(
-    model: nn.Module,
-    device: torch.device | str,
-    train_loader: "torch.utils.data.DataLoader[object]",
-    optimizer: torch.optim.Optimizer,
-    num_epochs: int,
-    criterion: nn.Module | None = None,
-) -> list[float]:
-    """Train a model on any DataLoader whose batches are tensors, or tuples that begin with one.
-
-    Args:
-        model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in training mode.
-        device: Where to train.
-        train_loader: Batches of scaled samples `(batch, input)`.
-        optimizer: Of the model's parameters.
-        num_epochs: Passes over the loader.
-        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
-
-    Returns:
-        The loss of every batch, in order.
-    """
-    criterion = criterion or nn.MSELoss()
-    model.to(device).train()
-    losses = []
-    for _ in range(num_epochs):
-        for batch in train_loader:
-            x = _inputs(batch).to(device)
-            loss = criterion(model(x)[0], x)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-    return torch.stack(losses).tolist() if losses else []
-
-
-@torch.no_grad()
-def evaluate_autoencoder(
-    model: nn.Module,
-    device: torch.device | str,
-    loader: "torch.utils.data.DataLoader[object]",
-    criterion: nn.Module | None = None,
-) -> float:
-    """Mean loss per sample over a DataLoader; a short last batch counts by its size.
-
-    Args:
-        model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in evaluation mode.
-        device: Where to evaluate.
-        loader: Batches of scaled samples `(batch, input)`, at least one.
-        criterion: Mean loss of (reconstruction, input) over a batch; `nn.MSELoss()` if None.
-
-    Raises:
-        ValueError: If the loader is empty.
-    """
-    criterion = criterion or nn.MSELoss()
-    model.to(device).eval()
-    total, n_samples = torch.zeros((), dtype=torch.float64), 0
-    for batch in loader:
-        x = _inputs(batch).to(device)
-        total += criterion(model(x)[0], x).double().cpu() * len(x)
-        n_samples += len(x)
-    if n_samples == 0:
-        raise ValueError("a loader must yield at least one batch, but got none. Check the data set and drop_last.")
-    return float(total / n_samples)
-
-
-def _inputs(batch: object) -> Tensor:
-    first = batch[0] if isinstance(batch, list | tuple) else batch
-    assert isinstance(first, Tensor), f"a batch must be a tensor or begin with one, but got {type(first).__name__}"
-    return first

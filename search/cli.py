@@ -1,1 +1,195 @@
-"""The command line: parses arguments, calls a function, prints what it returns."""
+"""The command line: parses arguments, calls one function, prints what it returns."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import click
+import typer
+
+# Everything else is imported inside the commands: torch, pandas and Ray take seconds, which --help must not.
+if TYPE_CHECKING:
+    from search.settings import SearchSettings
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
+ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
+InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help=".npy, .npz, .csv, .parquet or a folder of images.")]
+OutputFile = Annotated[Path, typer.Argument(metavar="OUTPUT", help=".npy, .csv or .parquet; replaced if it exists.")]
+Source = Annotated[
+    str | None,
+    typer.Option("--data", metavar="SOURCE", help="digits, mnist, fashion-mnist, kmnist, cifar10, a file or a folder."),
+]
+DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where torchvision's data sets lie.  [default: data]")]
+RuleOption = Annotated[
+    str | None, typer.Option("--rule", metavar="RULE", help="best, one-se or smallest-code.  [default: the settings']")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. search.n_splits=10; may be repeated."),
+]
+
+
+@app.callback()
+def _callback() -> None:
+    """Find the best symmetric autoencoder for a data set, and get it trained and evaluated."""
+
+
+@app.command()
+def run(
+    settings_file: Annotated[
+        Path | None, typer.Argument(metavar="[SETTINGS.toml]", help="Defaults are used for what it leaves out.")
+    ] = None,
+    data: Source = None,
+    data_dir: DataDir = None,
+    name: Annotated[str | None, typer.Option(help="Folder of the results.  [default: the data source's name]")] = None,
+    results_dir: Annotated[Path, typer.Option(help="Where searches lie.")] = Path("results"),
+    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, or auto; else a local one.")] = None,
+    set_: Overrides = None,
+) -> None:
+    """Search, select, retrain and evaluate; run it again to continue."""
+    settings = _settings(settings_file, data, data_dir, set_)
+    from search import console, run_search
+    from search.settings import check_name
+
+    if name is not None:
+        check_name(name)
+    result = run_search(settings, name=name, results_dir=results_dir, address=address, verbose=True)
+    console.print_result(result)
+
+
+@app.command()
+def bottleneck(
+    data: Source = "digits",
+    data_dir: DataDir = None,
+    explained_variance: Annotated[float, typer.Option(metavar="FRACTION", help="In (0, 1].")] = 0.95,
+    set_: Overrides = None,
+) -> None:
+    """Print the number of principal components that explain the variance."""
+    settings = _settings(None, data, data_dir, [f"bottleneck.explained_variance={explained_variance}", *(set_ or [])])
+    from search.pipeline import bottleneck as propose
+    from search.retraining import load_data
+
+    dataset = load_data(settings)
+    proposal = propose(dataset, settings.bottleneck)
+    for code_size in proposal.code_sizes:
+        print(
+            f"{code_size} components explain {proposal.reached(code_size):.2%} of the variance of {dataset.name} "
+            f"({len(dataset.development)} samples, {dataset.development.shape[1]} features)"
+        )
+
+
+@app.command()
+def status(directory: Directory) -> None:
+    """Print how far a search is."""
+    from search import console
+
+    print(console.status_text(directory))
+
+
+@app.command()
+def trials(
+    directory: Directory,
+    sort: Annotated[str, typer.Option(metavar="COLUMN", help="A column of trials.csv.")] = "rank",
+    top: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N.")] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="table|csv|json")] = "table",
+) -> None:
+    """Print the trials of a search, best first."""
+    from search import console
+
+    console.print_trials(directory, sort=sort, top=top, format_=format_)
+
+
+@app.command()
+def select(directory: Directory, rule: RuleOption = None) -> None:
+    """Choose the winner of a search and write selection.json."""
+    from search import console
+    from search import select as select_
+
+    print(console.selection_text(select_(directory, rule)))  # type: ignore[arg-type]  # it refuses other rules
+
+
+@app.command()
+def retrain(
+    directory: Directory,
+    rule: RuleOption = None,
+    trial: Annotated[str | None, typer.Option(metavar="ID", help="Train this trial instead of the winner.")] = None,
+) -> None:
+    """Train the winner, or a named trial, on all development data."""
+    if rule is not None and trial is not None:
+        raise ValueError("--rule and --trial exclude each other. Give one of them.")
+    from search.pipeline import retrain_and_draw
+
+    print(f"Model: {retrain_and_draw(directory, rule=rule, trial=trial)}")  # type: ignore[arg-type]  # as above
+
+
+@app.command()
+def evaluate(model_dir: ModelDirectory, data: Source = None, data_dir: DataDir = None) -> None:
+    """Evaluate a model on the test split of a data source, by default the one it was made from."""
+    from search import console, evaluate_model
+
+    print(console.evaluation_text(evaluate_model(model_dir, data, data_dir=data_dir)))
+
+
+@app.command()
+def encode(model_dir: ModelDirectory, source: InputFile, output: OutputFile) -> None:
+    """Write the codes of samples."""
+    _convert("encode", model_dir, source, output)
+
+
+@app.command()
+def decode(model_dir: ModelDirectory, source: InputFile, output: OutputFile) -> None:
+    """Write the samples that codes stand for."""
+    _convert("decode", model_dir, source, output)
+
+
+@app.command()
+def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile) -> None:
+    """Write the reconstructions of samples."""
+    _convert("reconstruct", model_dir, source, output)
+
+
+def main() -> None:
+    """Run the command line; every error becomes one line and an exit status."""
+    try:
+        status_ = app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        status_ = stop.exit_code
+    except click.ClickException as error:
+        _fail(f"{error.format_message().rstrip('.')}. See ae-search --help.", 2)
+    except ValueError as error:
+        _fail(str(error), 2)
+    except RuntimeError as error:
+        _fail(str(error), 1)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; what was finished is kept, and the same command continues", 130)
+    sys.exit(status_ or 0)
+
+
+def _fail(message: str, exit_status: int) -> None:
+    print(f"ae-search: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(exit_status)
+
+
+def _settings(
+    path: Path | None, data: str | None, data_dir: str | None, overrides: list[str] | None
+) -> "SearchSettings":
+    from search.settings import load_settings
+
+    given = {"data.source": data, "data.data_dir": data_dir}
+    return load_settings(path, [*_texts(given), *(overrides or [])])
+
+
+def _texts(given: dict[str, str | None]) -> list[str]:
+    import json
+
+    # A JSON text is a TOML text.
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+
+def _convert(operation: str, model_dir: Path, source: Path, output: Path) -> None:
+    from search.conversion import convert
+
+    shape = convert(operation, model_dir, source, output)  # type: ignore[arg-type]  # one of the three above
+    print(f"{output}: {shape[0]} rows, {shape[1]} columns")

@@ -4,7 +4,8 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 import pandas as pd
 import torchinfo
@@ -13,10 +14,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from ae_model.cross_validation import EpochRecord
-from ae_model.persistence import TrainedAutoencoder
+from ae_model.persistence import TrainedAutoencoder, load_model
 from search.evaluate import Evaluation
-from search.ledger import ENDED, RUNNING
+from search.ledger import ENDED, FINISHED, RUNNING
 from search.selection import Selection
+from search.tables import load_trials
+
+if TYPE_CHECKING:
+    from search.pipeline import SearchResult
 
 LINE_INTERVAL_S = 10.0
 """Between two plain lines where there is no terminal."""
@@ -41,7 +46,11 @@ class Monitor:
         self._started: float | None = None
         self._next_line = 0.0
         self._live = Progress(
-            SpinnerColumn(), BarColumn(bar_width=20), TextColumn("{task.description}"), console=self._console, transient=True
+            SpinnerColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.description}"),
+            console=self._console,
+            transient=True,
         )
         self._task = self._live.add_task("starting Ray", total=n_trials * max_epochs)
 
@@ -103,7 +112,21 @@ class Monitor:
 def trials_table(trials: pd.DataFrame, *, title: str | None = None) -> Table:
     """Trials as a table for the terminal: what was tried, what it gave."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
-    columns = ["rank", "trial", "layer sizes", "hidden", "code", "rate", "batch", "epoch", "validation MSE", "FVE", "PCA", "dead", "status"]
+    columns = [
+        "rank",
+        "trial",
+        "layer sizes",
+        "hidden",
+        "code",
+        "rate",
+        "batch",
+        "epoch",
+        "validation MSE",
+        "FVE",
+        "PCA",
+        "dead",
+        "status",
+    ]
     for column in columns:
         text = column in ("trial", "layer sizes", "hidden", "code", "status")
         table.add_column(column, justify="left" if text else "right", no_wrap=True)
@@ -112,7 +135,7 @@ def trials_table(trials: pd.DataFrame, *, title: str | None = None) -> Table:
             _number(row["rank"], ".0f"),
             row["trial_id"],
             row["layer_sizes"],
-            row["hidden_activation"],
+            row["hidden_activation"] if row["hidden_depth"] else "",
             row["code_activation"],
             f"{row['learning_rate']:g}",
             str(row["batch_size"]),
@@ -130,12 +153,12 @@ def selection_text(selection: Selection) -> str:
     """Who won, by which rule, and who ties."""
     s = selection
     lines = [
-        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trials: {s.layer_sizes} (trial {s.trial_id})",
-        f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, best epoch {s.best_epoch}"
-        f"; PCA at equal code size {s.pca_val_mse_mean:.5f}",
+        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trials: {s.label} (trial {s.trial_id})",
+        f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
+        f"best epoch {s.best_epoch}; PCA at equal code size {s.pca_val_mse_mean:.5f}",
     ]
     if s.tied:
-        names = ", ".join(f"{t['layer_sizes']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
+        names = ", ".join(f"{t['label']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
         lines.append(f"  cannot be told apart from: {names}")
     else:
         lines.append("  every other trial is significantly worse")
@@ -149,8 +172,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
     verdict = "better than PCA" if better else "not better than PCA: try more epochs, other widths or learning rates"
     return "\n".join(
         [
-            f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}, PSNR {e.psnr_db:.1f} dB, "
-            f"{e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
+            f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}, "
+            f"PSNR {e.psnr_db:.1f} dB, {e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
             f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
             f"the mean alone: MSE {e.mean_mse:.5f}",
             f"  {verdict}",
@@ -159,9 +182,86 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def model_summary(trained: TrainedAutoencoder) -> str:
-    """torchinfo's table of layers and parameters."""
+    """Torchinfo's table of layers and parameters."""
     sizes = trained.model.layer_sizes
-    return str(torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=("output_size", "num_params")))
+    return str(
+        torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=("output_size", "num_params"))
+    )
+
+
+def print_result(result: "SearchResult") -> None:
+    """What `ae-search run` ends with: the ten best trials, the winner, its test result, and where things lie."""
+    console = _console()
+    trials = result.trials
+    console.print()
+    console.print(trials_table(trials.sort_values(["rank", "number"]).head(10)))
+    ended = Counter(trials["status"])
+    lost = ", ".join(f"{ended[status]} {status}" for status in ENDED if status != FINISHED and ended[status])
+    if lost:
+        console.print(f"{lost}: see the columns status and error of trials.csv")
+    console.print()
+    console.print(selection_text(result.selection))
+    console.print()
+    console.print(evaluation_text(result.evaluation))
+    console.print()
+    console.print(model_summary(load_model(result.model_dir)))
+    console.print()
+    directory = result.directory
+    for name, what in (
+        ("trials.csv", "one row per trial (also folds.csv, epochs.parquet)"),
+        ("validation_mse.png", "the trials as a picture, beside PCA"),
+        ("best/", "the model, evaluation.json and pictures"),
+    ):
+        console.print(f"{directory / name}{'/' if name.endswith('/') else ''}  {what}")
+
+
+def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None = None, format_: str = "table") -> None:
+    """Print the trials of a search.
+
+    Args:
+        directory: Of the search.
+        sort: Column to sort by, lowest first.
+        top: Print only so many; all if None.
+        format_: "table", "csv" or "json".
+
+    Raises:
+        ValueError: If the directory is no search's, or there is no such column or format.
+    """
+    trials = load_trials(directory)
+    if sort not in trials.columns:
+        raise ValueError(
+            f"--sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}."
+        )
+    trials = trials.sort_values([sort, "number"] if sort != "number" else sort).head(top or len(trials))
+    if format_ == "csv":
+        print(trials.to_csv(index=False), end="")  # noqa: T201  # for a pipe, without rich's wrapping
+    elif format_ == "json":
+        print(trials.to_json(orient="records", indent=2))  # noqa: T201
+    elif format_ == "table":
+        _console().print(trials_table(trials))
+    else:
+        raise ValueError(f"--format must be table, csv or json, but is {format_!r}.")
+
+
+def status_text(directory: str | Path) -> str:
+    """How far a search is: trials by status, and the best so far."""
+    trials = load_trials(directory)
+    counts = trials["status"].value_counts()
+    lines = [f"{directory}: {len(trials)} trials: " + ", ".join(f"{n} {status}" for status, n in counts.items())]
+    ended = trials[trials["rank"].notna()]
+    if len(ended):
+        best = ended.sort_values(["rank", "number"]).iloc[0]
+        lines.append(
+            f"best so far: {best['layer_sizes']} (trial {best['trial_id']}), validation MSE {best['val_mse_mean']:.5f} "
+            f"± {best['val_mse_se']:.5f}, PCA {best['pca_val_mse_mean']:.5f}"
+        )
+    return "\n".join(lines)
+
+
+def _console() -> Console:
+    """Standard output; a table is never wrapped where a program reads it."""
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=200)
 
 
 def _number(value: object, pattern: str) -> str:

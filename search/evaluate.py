@@ -44,7 +44,7 @@ class Evaluation:
     per_feature_mse: list[float]
 
 
-def evaluate(
+def evaluate_model(
     model_dir: str | Path,
     source: str | None = None,
     *,
@@ -70,7 +70,8 @@ def evaluate(
             "Evaluate it on data like that it was trained on."
         )
     evaluation, reconstruction = _evaluate(trained, dataset)
-    text = json.dumps(asdict(evaluation), indent=2, allow_nan=False) + "\n"
+    fields = {name: _jsonable(value) for name, value in asdict(evaluation).items()}
+    text = json.dumps(fields, indent=2, allow_nan=False) + "\n"
     replace_file(model_dir / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
     if dataset.image_shape is not None:
         plots.reconstructions(
@@ -117,6 +118,11 @@ def _evaluate(trained: TrainedAutoencoder, dataset: Dataset) -> tuple[Evaluation
         mean_mse=total,
         per_feature_mse=squared.mean(axis=0).tolist(),
     ), reconstruction
+
+
+def _jsonable(value: object) -> object:
+    """JSON has no infinity (the PSNR of a perfect model) and no NaN (the FVE of samples that do not vary)."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _load(trained: TrainedAutoencoder, source: str | None, data_dir: str | Path | None) -> Dataset:

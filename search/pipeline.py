@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ae_model.bottleneck import code_size_for, explained_variance_ratio
 from ae_model.cross_validation import make_folds, pca_baseline
@@ -19,11 +20,11 @@ from ae_model.data import Dataset
 from ae_model.scaling import fit_scaling
 from search import plots
 from search.console import Monitor
-from search.evaluate import Evaluation, evaluate
+from search.evaluate import Evaluation, evaluate_model
 from search.ledger import Ledger, trial_id
-from search.retrain import load_data, retrain, select
-from search.selection import Rule, Selection
-from search.settings import BottleneckSettings, SearchSettings, check_name, default_name, to_toml
+from search.retraining import load_data, retrain
+from search.selection import Rule, Selection, select
+from search.settings import BottleneckSettings, ResourceSettings, SearchSettings, check_name, default_name, to_toml
 from search.space import make_configurations
 from search.tables import load_epochs, load_trials, replace_file, write_tables
 
@@ -91,6 +92,8 @@ def run_search(
         num_samples=search.num_samples,
         seed=settings.seed,
     )
+    if address is None:
+        _check_local_resources(settings.resources)
     definition = {
         "data": dataset.fingerprint(),
         "search.n_splits": search.n_splits,
@@ -154,7 +157,7 @@ def run_search(
         trials=table,
         selection=selection,
         model_dir=model_dir,
-        evaluation=evaluate(model_dir),
+        evaluation=evaluate_model(model_dir),
     )
 
 
@@ -204,6 +207,19 @@ def _make_directory(directory: Path) -> None:
         raise ValueError(f"{directory}: cannot be made ({error.strerror}). Give another --results-dir.") from error
     if not os.access(directory, os.W_OK):
         raise ValueError(f"{directory}: cannot be written to. Give another --results-dir.")
+
+
+def _check_local_resources(resources: ResourceSettings) -> None:
+    """Raise ValueError if this machine cannot hold one trial."""
+    n_cpus, n_gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    for name, wanted, present in (
+        ("cpus_per_trial", resources.cpus_per_trial, n_cpus),
+        ("gpus_per_trial", resources.gpus_per_trial or 0, n_gpus),
+    ):
+        if wanted > present:
+            raise ValueError(
+                f"resources.{name} must be at most {present} on this machine, but is {wanted:g}. Lower it."
+            )
 
 
 def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -10,12 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from search.tables import replace_file
+from search.tables import configuration_labels, replace_file
 
 BLUE, ORANGE, GREY = "#2a6fbb", "#d9720f", "#7a7a7a"
 MAX_BARS = 40
 """Rows of a bar picture that can still be read."""
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -77,10 +78,14 @@ def training_loss(losses: pd.DataFrame, validation: pd.DataFrame, path: Path) ->
         if len(validation):
             low, high = validation["mean"] - validation["se"], validation["mean"] + validation["se"]
             axes.plot(
-                validation["epoch"], validation["mean"], color=ORANGE, linewidth=2, label="validation, mean of the folds"
+                validation["epoch"],
+                validation["mean"],
+                color=ORANGE,
+                linewidth=2,
+                label="validation, mean of the folds",
             )
             axes.fill_between(validation["epoch"], low, high, color=ORANGE, alpha=0.25, linewidth=0)
-            best = validation.loc[validation["mean"].idxmin()]
+            best = validation.iloc[int(validation["mean"].argmin())]
             axes.plot(best["epoch"], best["mean"], "o", color=ORANGE, label=f"best epoch: {best['epoch']:.0f}")
         axes.set_yscale("log")
         axes.set(xlabel="epoch", ylabel="MSE (scaled units squared)")
@@ -122,7 +127,7 @@ def validation_mse(trials: pd.DataFrame, path: Path) -> None:
             markeredgewidth=2.5,
             label="PCA with as many components",
         )
-        axes.set_yticks(rows, labels=_configuration_labels(shown))
+        axes.set_yticks(rows, labels=configuration_labels(shown))
         axes.set_ylim(len(shown) - 0.4, -0.6)
         if shown["val_mse_mean"].max() > 10 * shown[["val_mse_mean", "pca_val_mse_mean"]].min().min():
             axes.set_xscale("log")
@@ -194,19 +199,6 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
     _save(draw, path, size=(8, 1.5 + 0.27 * len(order)))
 
 
-def _configuration_labels(trials: pd.DataFrame) -> list[str]:
-    """What tells the configurations apart: layer sizes, and every other hyperparameter that varies."""
-    varying = [
-        name
-        for name in ("hidden_activation", "code_activation", "learning_rate", "batch_size")
-        if trials[name].nunique() > 1
-    ]
-    return [
-        "  ".join([row["layer_sizes"], *(f"{row[name]:g}" if name == "learning_rate" else str(row[name]) for name in varying)])
-        for _, row in trials.iterrows()
-    ]
-
-
 def _shortened(name: str) -> str:
     return name if len(name) <= 30 else name[:29] + "…"
 
@@ -217,5 +209,3 @@ def _save(draw: Callable[[Figure], None], path: Path, size: tuple[float, float] 
         FigureCanvasAgg(figure)
         draw(figure)
         replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
-
-

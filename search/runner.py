@@ -1,5 +1,6 @@
 """The Ray driver's side: trials in, every report into the ledger."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,15 +132,21 @@ def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet = {"logging_level": "ERROR", "log_to_driver": False}
     if address:
-        ray.init(address=address, **quiet)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     else:
         n_cpus = len(os.sched_getaffinity(0))
         if resources.max_concurrent_trials:
             # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
             n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
-        ray.init(address="local", num_cpus=n_cpus, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+        ray.init(
+            address="local",
+            num_cpus=n_cpus,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _node_ip_address="127.0.0.1",
+        )
     try:
         yield
     finally:

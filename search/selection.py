@@ -1,6 +1,8 @@
-"""Tables -> the winner and the configurations it cannot be told apart from; pure functions."""
+"""Tables -> the winner and the configurations it cannot be told apart from."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -8,6 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from search.ledger import FINISHED
+from search.settings import search_settings
+from search.tables import configuration_labels, load_folds, load_trials, replace_file
 
 Rule = Literal["best", "one-se", "smallest-code"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")
@@ -22,7 +26,8 @@ class Selection:
     rule: Rule
     trial_id: str
     number: int
-    layer_sizes: str
+    label: str
+    """Layer sizes, and what else tells the configuration from the others."""
     best_epoch: int
     """Epochs to train for."""
     val_mse_mean: float
@@ -32,7 +37,27 @@ class Selection:
     n_finished: int
     """Trials that the choice was made from."""
     tied: list[dict[str, object]]
-    """The trials that the winner cannot be told apart from: id, layer sizes, mean difference and p-value."""
+    """The trials that the winner cannot be told apart from: id, label, mean difference and p-value."""
+
+
+def select(directory: str | Path, rule: Rule | None = None) -> Selection:
+    """Choose the winner of a search and write `selection.json`.
+
+    Args:
+        directory: The search's directory.
+        rule: As in `select_winner`; the one in the settings if None.
+
+    Raises:
+        ValueError: If the directory is no search's, no trial has finished, or there is no such rule.
+    """
+    if rule is not None and rule not in RULES:
+        raise ValueError(f"--rule must be one of {', '.join(RULES)}, but is {rule!r}.")
+    trials = load_trials(directory)
+    chosen = rule or search_settings(directory).selection.rule
+    selection = select_winner(trials, load_folds(directory), chosen)
+    text = json.dumps(asdict(selection), indent=2) + "\n"
+    replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return selection
 
 
 def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best") -> Selection:
@@ -51,6 +76,7 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
     finished = trials[trials["status"] == FINISHED].sort_values(["val_mse_mean", "number"])
     if finished.empty:
         raise ValueError("no trial has finished, so there is nothing to select. Run the search again to continue it.")
+    finished = finished.assign(label=configuration_labels(finished))
     best = finished.iloc[0]
     near = finished[finished["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]
     if rule == "one-se":
@@ -62,7 +88,7 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
         rule=rule,
         trial_id=str(winner["trial_id"]),
         number=int(winner["number"]),
-        layer_sizes=str(winner["layer_sizes"]),
+        label=str(winner["label"]),
         best_epoch=int(winner["best_epoch"]),
         val_mse_mean=float(winner["val_mse_mean"]),
         val_mse_se=float(winner["val_mse_se"]),
@@ -94,14 +120,14 @@ def corrected_p_value(differences: np.ndarray) -> float:
 def _tied(finished: pd.DataFrame, folds: pd.DataFrame, winner: str) -> list[dict[str, object]]:
     by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
     tied: list[dict[str, object]] = []
-    for trial_id, layer_sizes in zip(finished["trial_id"], finished["layer_sizes"], strict=True):
+    for trial_id, label in zip(finished["trial_id"], finished["label"], strict=True):
         differences = (by_fold.loc[trial_id] - by_fold.loc[winner]).to_numpy()
         p_value = corrected_p_value(differences)
         if trial_id != winner and p_value > SIGNIFICANCE:
             tied.append(
                 {
                     "trial_id": trial_id,
-                    "layer_sizes": layer_sizes,
+                    "label": label,
                     "val_mse_difference": float(differences.mean()),
                     "p_value": p_value,
                 }

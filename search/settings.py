@@ -103,9 +103,7 @@ class SpaceSettings(_Section):
     hidden_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu"]
     code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu", "linear"]
     output_activation: _Activation = "tanh"
-    learning_rate: (
-        LogUniform | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1)]
-    ) = [1e-3]
+    learning_rate: LogUniform | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1)] = [1e-3]
     """Adam's: a value, a list, or `{low, high}`."""
     batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
 
@@ -225,6 +223,15 @@ def to_toml(settings: SearchSettings) -> str:
     if settings.space.depth is not None:
         del content["space"]["hidden"]
     return tomli_w.dumps(content)
+
+
+def search_settings(directory: str | Path) -> SearchSettings:
+    """The settings a search was last run with.
+
+    Raises:
+        ValueError: If the directory is no search's.
+    """
+    return load_settings(Path(directory) / "settings.toml")
 
 
 def check_name(name: str) -> str:

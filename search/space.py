@@ -1,7 +1,7 @@
 """Settings -> the configurations of a search, in a fixed order and without duplicates."""
 
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def hidden_choices(space: SpaceSettings) -> list[tuple[int, ...]]:
             hidden
             for depth in space.depth
             for hidden in product(space.widths, repeat=depth)
-            if not space.non_increasing or all(a >= b for a, b in zip(hidden, hidden[1:], strict=False))
+            if not space.non_increasing or all(a >= b for a, b in pairwise(hidden))
         ]
     return list(dict.fromkeys(choices))
 

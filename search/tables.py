@@ -32,7 +32,7 @@ def load_epochs(directory: str | Path) -> pd.DataFrame:
     """
     columns = ", ".join(f"trials.{c}" if c in ("trial_id", "number") else c for c in EPOCH_COLUMNS)
     epochs = _read(directory, f"SELECT {columns} FROM epochs JOIN trials USING (trial_id) ORDER BY number, epoch, fold")
-    return epochs.astype({c: np.float64 for c in ("train_mse", "val_mse", "val_fve")})
+    return epochs.astype(dict.fromkeys(("train_mse", "val_mse", "val_fve"), np.float64))
 
 
 def load_folds(directory: str | Path) -> pd.DataFrame:
@@ -70,8 +70,28 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
     trials = trials.join(summary, on="trial_id")
     ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
     trials["rank"] = ranked.rank(method="min")
-    integers = {c: "Int64" for c in ("epochs", "best_epoch", "rank")}
+    integers = dict.fromkeys(("epochs", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]
+
+
+def configuration_labels(trials: pd.DataFrame) -> list[str]:
+    """What to call each trial: its layer sizes, and what else varies among the trials."""
+    varies = {name for name in ("code_activation", "learning_rate", "batch_size") if len(trials[name].unique()) > 1}
+    if len(trials.loc[trials["hidden_depth"] > 0, "hidden_activation"].unique()) > 1:
+        varies.add("hidden_activation")
+    labels = []
+    for _, row in trials.iterrows():
+        parts = [str(row["layer_sizes"])]
+        if "hidden_activation" in varies and row["hidden_depth"]:
+            parts.append(f"{row['hidden_activation']} hidden")
+        if "code_activation" in varies:
+            parts.append(f"{row['code_activation']} code")
+        if "learning_rate" in varies:
+            parts.append(f"rate {row['learning_rate']:g}")
+        if "batch_size" in varies:
+            parts.append(f"batch {row['batch_size']}")
+        labels.append(", ".join(parts))
+    return labels
 
 
 def write_tables(directory: str | Path) -> None:

@@ -1,7 +1,6 @@
 """Winner -> model directory: trained on the whole development set for its best number of epochs."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -12,29 +11,9 @@ from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import Configuration, fit_autoencoder
 from search.ledger import read_ledger
-from search.selection import RULES, Rule, Selection, select_winner
-from search.settings import SearchSettings, load_settings
-from search.tables import load_folds, load_trials, replace_file
-
-
-def select(directory: str | Path, rule: Rule | None = None) -> Selection:
-    """Choose the winner of a search and write `selection.json`.
-
-    Args:
-        directory: The search's directory.
-        rule: As in `select_winner`; the one in the settings if None.
-
-    Raises:
-        ValueError: If the directory is no search's, no trial has finished, or there is no such rule.
-    """
-    if rule is not None and rule not in RULES:
-        raise ValueError(f"--rule must be one of {', '.join(RULES)}, but is {rule!r}.")
-    trials = load_trials(directory)
-    chosen = rule or search_settings(directory).selection.rule
-    selection = select_winner(trials, load_folds(directory), chosen)
-    text = json.dumps(asdict(selection), indent=2) + "\n"
-    replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
-    return selection
+from search.selection import Rule, select
+from search.settings import SearchSettings, search_settings
+from search.tables import load_trials, replace_file
 
 
 def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:
@@ -92,15 +71,6 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
     )
     replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
     return target
-
-
-def search_settings(directory: str | Path) -> SearchSettings:
-    """The settings a search was last run with.
-
-    Raises:
-        ValueError: If the directory is no search's.
-    """
-    return load_settings(Path(directory) / "settings.toml")
 
 
 def load_data(settings: SearchSettings) -> Dataset:

@@ -1,0 +1,126 @@
+"""Plain functions for any model and any DataLoader or Dataset: train, evaluate, cross-validate."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ae_model.cross_validation import make_folds
+from ae_model.training import derived_seed
+
+
+def train_autoencoder(
+    model: nn.Module,
+    device: torch.device | str,
+    train_loader: DataLoader[object],
+    optimizer: torch.optim.Optimizer,
+    num_epochs: int,
+    criterion: nn.Module | None = None,
+) -> list[float]:
+    """Train a model on any DataLoader whose batches are tensors, or tuples that begin with one.
+
+    Args:
+        model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in training mode.
+        device: Where to train.
+        train_loader: Batches of scaled samples `(batch, input)`.
+        optimizer: Of the model's parameters.
+        num_epochs: Passes over the loader.
+        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
+
+    Returns:
+        The loss of every batch, in order.
+    """
+    criterion = criterion or nn.MSELoss()
+    model.to(device).train()
+    losses = []
+    for _ in range(num_epochs):
+        for batch in train_loader:
+            x = _inputs(batch).to(device)
+            loss = criterion(model(x)[0], x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+    return torch.stack(losses).tolist() if losses else []
+
+
+@torch.no_grad()
+def evaluate_autoencoder(
+    model: nn.Module,
+    device: torch.device | str,
+    loader: DataLoader[object],
+    criterion: nn.Module | None = None,
+) -> float:
+    """Mean loss per sample over a DataLoader; a short last batch counts by its size.
+
+    Args:
+        model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in evaluation mode.
+        device: Where to evaluate.
+        loader: Batches of scaled samples `(batch, input)`, at least one.
+        criterion: Mean loss of (reconstruction, input) over a batch; `nn.MSELoss()` if None.
+
+    Raises:
+        ValueError: If the loader is empty.
+    """
+    criterion = criterion or nn.MSELoss()
+    model.to(device).eval()
+    total, n_samples = torch.zeros((), dtype=torch.float64), 0
+    for batch in loader:
+        x = _inputs(batch).to(device)
+        total += criterion(model(x)[0], x).double().cpu() * len(x)
+        n_samples += len(x)
+    if n_samples == 0:
+        raise ValueError("a loader must yield at least one batch, but got none. Check the data set and drop_last.")
+    return float(total / n_samples)
+
+
+def k_fold_cross_validation(
+    k: int,
+    dataset: Dataset[object],
+    model_factory: Callable[[], nn.Module],
+    device: torch.device | str,
+    criterion: nn.Module | None,
+    batch_size: int,
+    learning_rate: float,
+    num_epochs: int,
+    seed: int | None = None,
+) -> list[float]:
+    """Plain k-fold cross-validation of any model on any Dataset, one fold after the other.
+
+    Args:
+        k: Number of folds, at least 2 and at most `len(dataset)`.
+        dataset: Samples, or tuples that begin with one, in scaled units.
+        model_factory: Makes a fresh model that maps a batch to `(reconstruction, code)`.
+        device: Where to train.
+        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
+        batch_size: Samples per step.
+        learning_rate: Adam's.
+        num_epochs: Passes over each fold's training samples.
+        seed: Of folds, initial weights and batch order; none of them repeats if None.
+
+    Returns:
+        Mean validation loss per sample of each fold.
+
+    Raises:
+        ValueError: If k does not fit the number of samples.
+    """
+    if seed is None:
+        seed = int(torch.seed() % 2**32)
+    losses = []
+    for number, fold in enumerate(make_folds(len(dataset), k, seed)):  # type: ignore[arg-type]  # map-style: has a length
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(seed, number))
+            model = model_factory().to(device)
+            train = DataLoader(Subset(dataset, fold.train.tolist()), batch_size=batch_size, shuffle=True)
+            optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+            train_autoencoder(model, device, train, optimizer, num_epochs, criterion)
+        validation = DataLoader(Subset(dataset, fold.validation.tolist()), batch_size=batch_size)
+        losses.append(evaluate_autoencoder(model, device, validation, criterion))
+    return losses
+
+
+def _inputs(batch: object) -> Tensor:
+    first = batch[0] if isinstance(batch, list | tuple) else batch
+    assert isinstance(first, Tensor), f"a batch must be a tensor or begin with one, but got {type(first).__name__}"
+    return first

@@ -1,0 +1,70 @@
+"""A trained model applied to files: encode, decode, reconstruct."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ae_model.persistence import TrainedAutoencoder, load_model
+from ae_model.readers import read_samples
+from search.tables import replace_file
+
+Operation = Literal["encode", "decode", "reconstruct"]
+
+
+def convert(operation: Operation, model_dir: str | Path, source: str | Path, output: str | Path) -> tuple[int, ...]:
+    """Apply a model to the samples or codes in a file, and write what comes out into another.
+
+    Args:
+        operation: "encode" samples to codes, "decode" codes to samples, or "reconstruct" samples.
+        model_dir: A model directory.
+        source: A .npy, .npz, .csv or .parquet file, or a folder of images. Of a table, the columns are read that the
+            model was trained on; others may be there.
+        output: A .npy, .csv or .parquet file; it is replaced if it exists.
+
+    Returns:
+        The shape of what was written.
+
+    Raises:
+        ValueError: If a file cannot be read or written, or does not fit the model.
+    """
+    output = Path(output)
+    if output.suffix.lower() not in (".npy", ".csv", ".parquet"):
+        raise ValueError(f"{output}: the suffix of OUTPUT must be .npy, .csv or .parquet. Give another name.")
+    trained = load_model(model_dir)
+    code_names = [f"code_{i}" for i in range(trained.model.layer_sizes[-1])]
+    feature_names = trained.feature_names
+    samples = read_samples(source, features=_present(source, code_names if operation == "decode" else feature_names))
+    try:
+        values = _apply(trained, operation, samples.values)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    names = code_names if operation == "encode" else feature_names or [f"f{i}" for i in range(values.shape[1])]
+    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
+        raise ValueError(f"{output}: cannot be written, {output.parent} is no writable folder. Give another OUTPUT.")
+    replace_file(output, lambda path: _write(values, names, output.suffix.lower(), path))
+    return values.shape
+
+
+def _apply(trained: TrainedAutoencoder, operation: Operation, values: np.ndarray) -> np.ndarray:
+    if operation == "encode":
+        return trained.encode(values)
+    return trained.decode(values) if operation == "decode" else trained.reconstruct(values)
+
+
+def _present(source: str | Path, names: Sequence[str] | None) -> Sequence[str] | None:
+    """Names of columns apply to tables alone."""
+    return names if Path(source).suffix.lower() in (".csv", ".parquet") else None
+
+
+def _write(values: np.ndarray, names: Sequence[str], suffix: str, path: Path) -> None:
+    if suffix == ".npy":
+        with path.open("wb") as file:  # np.save would add its suffix to the temporary name
+            np.save(file, values)
+    elif suffix == ".csv":
+        pd.DataFrame(values, columns=list(names)).to_csv(path, index=False)
+    else:
+        pd.DataFrame(values, columns=list(names)).to_parquet(path, index=False)
