@@ -234,9 +234,9 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
         )
     trials = trials.sort_values([sort, "number"] if sort != "number" else sort).head(top or len(trials))
     if format_ == "csv":
-        print(trials.to_csv(index=False), end="")  # noqa: T201  # for a pipe, without rich's wrapping
+        print(trials.to_csv(index=False), end="")  # for a pipe, without rich's wrapping
     elif format_ == "json":
-        print(trials.to_json(orient="records", indent=2))  # noqa: T201
+        print(trials.to_json(orient="records", indent=2))
     elif format_ == "table":
         _console().print(trials_table(trials))
     else:
