@@ -58,7 +58,7 @@ class ResidentData:
 
 
 def batches(
-    data: ResidentData, rows: Sequence[Int[np.ndarray, " rows"]], batch_size: int
+    data: ResidentData, rows: Sequence[Int[np.ndarray, " _"]], batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor | int, Tensor | None]]:
     """Index `(members, batch)`, number of rows that count and mask of every batch.
 

@@ -54,7 +54,7 @@ def batch_order(rows: Int[np.ndarray, " rows"], *, seed: int, fold: int, epoch: 
 
 
 def train_epoch(
-    stack: AutoencoderStack, data: ResidentData, orders: Sequence[Int[np.ndarray, " rows"]], batch_size: int
+    stack: AutoencoderStack, data: ResidentData, orders: Sequence[Int[np.ndarray, " _"]], batch_size: int
 ) -> Float[Tensor, "batches members"]:
     """One pass of every member over its own rows.
 
@@ -76,7 +76,7 @@ def train_epoch(
 
 
 def evaluate_members(
-    stack: AutoencoderStack, data: ResidentData, rows: Sequence[Int[np.ndarray, " rows"]]
+    stack: AutoencoderStack, data: ResidentData, rows: Sequence[Int[np.ndarray, " _"]]
 ) -> tuple[Float[Tensor, " members"], Int[Tensor, " members"]]:
     """Each member's sum of squared errors (float64) over its own rows, and its number of dead code units."""
     squared_error = torch.zeros(len(rows), dtype=torch.float64, device=data.device)
