@@ -18,7 +18,8 @@ class Scaling:
 
     def transform(self, values: Num[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
         """`values` in scaled units, float64."""
-        scaled: np.ndarray = values * self.scale + self.shift
+        scaled: np.ndarray = values * self.scale
+        scaled += self.shift  # in place: the arrays can be large
         return scaled
 
     def inverse(self, scaled: Float[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:

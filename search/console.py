@@ -173,7 +173,8 @@ def evaluation_text(evaluation: Evaluation) -> str:
     return "\n".join(
         [
             f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}",
-            f"  PSNR {e.psnr_db:.1f} dB, {e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
+            f"  PSNR {e.psnr_db:.1f} dB, {e.dead_code_units} of {e.code_size} code units dead, "
+            f"compression {e.compression_ratio:.1f} : 1",
             f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
             f"the mean alone: MSE {e.mean_mse:.5f}",
             f"  {verdict}",
