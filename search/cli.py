@@ -4,14 +4,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
 # Everything else is imported inside the commands: torch, pandas and Ray take seconds, which --help must not.
 if TYPE_CHECKING:
     from search.settings import SearchSettings
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+# Typer names no base class of its usage errors, and where it lies depends on the version.
+_UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
 ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
@@ -153,16 +155,14 @@ def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile
 def main() -> None:
     """Run the command line; every error becomes one line and an exit status."""
     try:
-        status_ = app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        status_ = stop.exit_code
-    except click.ClickException as error:
-        _fail(f"{error.format_message().rstrip('.')}. See ae-search --help.", 2)
+        status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except _UsageError as error:
+        _fail(f"{str(error).rstrip('.')}. See ae-search --help.", 2)
     except ValueError as error:
         _fail(str(error), 2)
     except RuntimeError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was finished is kept, and the same command continues", 130)
     sys.exit(status_ or 0)
 

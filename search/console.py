@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 import torchinfo
@@ -62,7 +62,8 @@ class Monitor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._live.stop()
+        if self._console.is_terminal:
+            self._live.stop()
         self._console.print(self._text())
 
     def __call__(self, trial_id: str, label: str, status: str, records: Sequence[EpochRecord]) -> None:
@@ -109,43 +110,37 @@ class Monitor:
         return ", ".join(parts)
 
 
-def trials_table(trials: pd.DataFrame, *, title: str | None = None) -> Table:
-    """Trials as a table for the terminal: what was tried, what it gave."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
-    columns = [
-        "rank",
-        "trial",
-        "layer sizes",
-        "hidden",
-        "code",
-        "rate",
-        "batch",
-        "epoch",
-        "validation MSE",
-        "FVE",
-        "PCA",
-        "dead",
-        "status",
-    ]
-    for column in columns:
-        text = column in ("trial", "layer sizes", "hidden", "code", "status")
-        table.add_column(column, justify="left" if text else "right", no_wrap=True)
-    for _, row in trials.iterrows():
-        table.add_row(
-            _number(row["rank"], ".0f"),
-            row["trial_id"],
-            row["layer_sizes"],
-            row["hidden_activation"] if row["hidden_depth"] else "",
-            row["code_activation"],
-            f"{row['learning_rate']:g}",
-            str(row["batch_size"]),
-            _number(row["best_epoch"], ".0f"),
-            f"{row['val_mse_mean']:.5f} ± {row['val_mse_se']:.5f}" if pd.notna(row["val_mse_mean"]) else "",
-            _number(row["val_fve_mean"], ".3f"),
-            _number(row["pca_val_mse_mean"], ".5f"),
-            _number(row["dead_code_units_mean"], ".1f"),
-            row["status"],
-        )
+def trials_table(trials: pd.DataFrame) -> Table:
+    """Trials as a table for the terminal: what was tried, as far as it varies, and what it gave."""
+    columns: dict[str, list[str]] = {
+        "rank": _numbers(trials["rank"], ".0f"),
+        "trial": list(trials["trial_id"]),
+        "layer sizes": list(trials["layer_sizes"]),
+        "hidden": list(trials["hidden_activation"].where(trials["hidden_depth"] > 0, "")),
+        "code": list(trials["code_activation"]),
+        "rate": _numbers(trials["learning_rate"], "g"),
+        "batch": _numbers(trials["batch_size"], "d"),
+        "epoch": _numbers(trials["best_epoch"], ".0f"),
+        "validation MSE": [
+            f"{mean:.5f} ± {se:.5f}" if pd.notna(mean) else ""
+            for mean, se in zip(trials["val_mse_mean"], trials["val_mse_se"], strict=True)
+        ],
+        "FVE": _numbers(trials["val_fve_mean"], ".3f"),
+        "PCA": _numbers(trials["pca_val_mse_mean"], ".5f"),
+        "dead": _numbers(trials["dead_code_units_mean"], ".1f"),
+        "status": list(trials["status"]),
+    }
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    shown = {
+        name: cells
+        for name, cells in columns.items()
+        if name not in ("hidden", "rate", "batch", "status") or len(set(cells) - {""}) > 1
+    }
+    for name in shown:
+        is_text = name in ("trial", "layer sizes", "hidden", "code", "status")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+    for row in zip(*shown.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -260,13 +255,12 @@ def status_text(directory: str | Path) -> str:
 
 
 def _console() -> Console:
-    """Standard output; a table is never wrapped where a program reads it."""
-    console = Console(highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=200)
+    """Standard output; what is wider than the terminal is left to the terminal rather than cut."""
+    return Console(highlight=False, soft_wrap=True, width=250)
 
 
-def _number(value: object, pattern: str) -> str:
-    return "" if pd.isna(value) else format(float(value), pattern)  # type: ignore[arg-type, call-overload]  # a cell
+def _numbers(column: "pd.Series[Any]", pattern: str) -> list[str]:
+    return ["" if pd.isna(value) else format(value, pattern) for value in column]
 
 
 def _duration(seconds: float) -> str:

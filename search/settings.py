@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from ae_model.activations import ACTIVATIONS
 from ae_model.data import NAMED_SOURCES, source_name
@@ -103,7 +113,11 @@ class SpaceSettings(_Section):
     hidden_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu"]
     code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu", "linear"]
     output_activation: _Activation = "tanh"
-    learning_rate: LogUniform | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1)] = [1e-3]
+    learning_rate: Annotated[
+        Annotated[LogUniform, Tag("range")]
+        | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1), Tag("values")],
+        Discriminator(lambda value: "range" if isinstance(value, dict | LogUniform) else "values"),
+    ] = [1e-3]
     """Adam's: a value, a list, or `{low, high}`."""
     batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
 
@@ -270,19 +284,26 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
 
 
 def _message(error: ValidationError) -> str:
-    """The first of pydantic's complaints as one line: key, what is wrong, what to do."""
-    first = error.errors(include_url=False)[0]
-    path = [str(part) for part in first["loc"] if not str(part).startswith(("LogUniform", "list[", "function-"))]
-    key = ".".join(part for part in path if not part.isdigit())
-    if first["type"] == "extra_forbidden":
+    """The weightiest of pydantic's complaints as one line: key, what is wrong, what to do."""
+    errors = error.errors(include_url=False)
+    unknown = [e for e in errors if e["type"] == "extra_forbidden"]
+    first = (unknown or errors)[0]
+    path = [str(part) for part in first["loc"] if part not in ("range", "values") and not isinstance(part, int)]
+    key = ".".join(path)
+    if unknown:
         known = _known_keys(path[:-1])
         close = difflib.get_close_matches(path[-1], known, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
         return f"{key}: unknown setting. {hint}"
+    remedy = f"Change it in the settings file or with --set{f' {key}=VALUE' if '.' in key else ''}."
+    if first["type"] == "missing":
+        return f"{key}: is missing. Give it in the settings file or with --set."
+    if first["type"] in ("model_type", "model_attributes_type"):
+        return f"{key}: must be a section with keys, but is {first['input']!r}. {remedy}"
     text = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
     if first["type"] == "value_error":
-        return f"{key + ': ' if key else ''}{text}. Change it in the settings file or with --set."
-    return f"{key}: {text}, but is {first['input']!r}. Change it in the settings file or with --set {key}=VALUE."
+        return f"{key + ': ' if key else ''}{text}. {remedy}"
+    return f"{key}: {text[0].lower()}{text[1:]}, but is {first['input']!r}. {remedy}"
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:
