@@ -45,6 +45,8 @@ class SymmetricAutoencoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        for name in (hidden_activation, code_activation, output_activation):
+            activation(name)  # refuses unknown names, also where they are not used
         self.layer_sizes = checked_layer_sizes(layer_sizes)
         self.hidden_activation = hidden_activation
         self.code_activation = code_activation

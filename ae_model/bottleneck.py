@@ -42,7 +42,8 @@ def fit_pca(values: Num[np.ndarray, "samples features"], scaling: Scaling, n_com
     """PCA of the scaled samples in float64, with as many components as there can be, at most `n_components`."""
     # The covariance's eigenvectors are exact enough in float64 and much faster where samples outnumber features.
     solver = "covariance_eigh" if len(values) >= values.shape[1] else "full"
-    return PCA(min(n_components, *values.shape), svd_solver=solver).fit(scaling.transform(values))
+    with np.errstate(invalid="ignore", divide="ignore"):  # the ratio's, where the samples do not vary
+        return PCA(min(n_components, *values.shape), svd_solver=solver).fit(scaling.transform(values))
 
 
 def pca_mse(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, Num
 from sklearn.model_selection import KFold
+from torch import Tensor
 
 from ae_model.autoencoder import count_parameters
 from ae_model.bottleneck import fit_pca, pca_mse
@@ -76,7 +77,7 @@ def cross_validate(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[EpochRecord]:
-    """Train one configuration on every fold; yields a record after every epoch.
+    """Train one configuration on every fold; yields a record after every epoch, the last one if a fold diverges.
 
     Args:
         values: Development samples in their own units; read, never written.
@@ -95,7 +96,7 @@ def cross_validate(
         >>> [record.val_mse.shape for record in records]
         [(5,), (5,)]
     """
-    for (record,) in cross_validate_pack(
+    for records in cross_validate_pack(
         values,
         [configuration],
         folds=folds,
@@ -105,7 +106,7 @@ def cross_validate(
         device=device,
         dtype=dtype,
     ):
-        yield record
+        yield records[0]
 
 
 def cross_validate_pack(
@@ -118,8 +119,11 @@ def cross_validate_pack(
     value_range: tuple[float, float] | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
-) -> Iterator[list[EpochRecord]]:
-    """`cross_validate` for several configurations at once; yields one record for each after every epoch.
+) -> Iterator[dict[int, EpochRecord]]:
+    """`cross_validate` for several configurations at once.
+
+    After every epoch it yields a record for each configuration, under the configuration's number. One that diverges
+    (a validation MSE that is not finite) is yielded that one time more and then trained no further.
 
     Args:
         values: As in `cross_validate`, like all arguments but the next.
@@ -138,30 +142,29 @@ def cross_validate_pack(
     n_train = np.array([len(fold.train) for fold in folds])
     n_validation = np.array([len(fold.validation) for fold in folds])
     n_features = values.shape[1]
-    shape = len(configurations), len(folds)
     for epoch in range(1, max_epochs + 1):
         orders = [batch_order(fold.train, seed=seed, fold=k, epoch=epoch) for k, fold in enumerate(folds)]
-        results = []
-        for group in groups:
-            squared_errors = train_epoch(group.stack, group.data, [orders[k] for _, k in group.members], batch_size)
-            validation = [folds[k].validation for _, k in group.members]
-            val_squared_error, dead = evaluate_members(group.stack, group.data, validation)
-            results.append((group, torch.stack([squared_errors.sum(0).double(), val_squared_error, dead.double()])))
-        train_sse, val_sse, dead_units = np.empty((3, *shape))
-        for group, result in results:  # the epoch's only wait for the device
-            where = tuple(np.array(group.members).T)
-            train_sse[where], val_sse[where], dead_units[where] = result.cpu().numpy()
-        with np.errstate(invalid="ignore", divide="ignore"):  # diverged folds, and data that does not vary
-            yield [
-                EpochRecord(
+        results = [_train_and_evaluate(group, folds, orders, batch_size) for group in groups]
+        sums = np.full((3, len(configurations), len(folds)), np.nan)
+        for group, result in zip(groups, results, strict=True):  # the epoch's only wait for the device
+            sums[:, *np.array(group.members).T] = result.cpu().numpy()
+        records = {}
+        for c in sorted({c for group in groups for c, _ in group.members}):
+            train_sse, val_sse, dead = sums[:, c]
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # folds that diverge or do not vary
+                records[c] = EpochRecord(
                     epoch=epoch,
-                    train_mse=train_sse[c] / (n_train * n_features),
-                    val_mse=val_sse[c] / (n_validation * n_features),
-                    val_fve=1 - val_sse[c] / totals,
-                    dead_code_units=dead_units[c].astype(np.int64),
+                    train_mse=train_sse / (n_train * n_features),
+                    val_mse=val_sse / (n_validation * n_features),
+                    val_fve=1 - val_sse / np.where(totals > 0, totals, np.nan),
+                    dead_code_units=dead.astype(np.int64),
                 )
-                for c in range(len(configurations))
-            ]
+        yield records
+        diverged = {c for c, record in records.items() if not np.isfinite(record.val_mse).all()}
+        if diverged:
+            groups = [kept for group in groups if (kept := _without(group, diverged)) is not None]
+        if not groups:
+            return
 
 
 def fold_scalings(
@@ -194,6 +197,25 @@ class _Group:
     members: list[tuple[int, int]]
     stack: AutoencoderStack
     data: ResidentData
+
+
+def _train_and_evaluate(
+    group: _Group, folds: Sequence[Fold], orders: Sequence[np.ndarray], batch_size: int
+) -> Float[Tensor, "3 members"]:
+    """One epoch: sums of squared errors in training and validation, and dead code units, on the device."""
+    squared_errors = train_epoch(group.stack, group.data, [orders[k] for _, k in group.members], batch_size)
+    validation = [folds[k].validation for _, k in group.members]
+    val_squared_error, dead = evaluate_members(group.stack, group.data, validation)
+    return torch.stack([squared_errors.double().sum(0), val_squared_error, dead.double()])
+
+
+def _without(group: _Group, configurations: set[int]) -> _Group | None:
+    """The group without the members of these configurations; None if nobody is left."""
+    kept = [j for j, (c, _) in enumerate(group.members) if c not in configurations]
+    if not kept or len(kept) == len(group.members):
+        return group if kept else None
+    group.stack.keep(kept)
+    return _Group(members=[group.members[j] for j in kept], stack=group.stack, data=group.data.scaled_for(kept))
 
 
 def _make_groups(

@@ -29,7 +29,8 @@ def fve(
 
 def psnr(mean_squared_error: float) -> float:
     """Peak signal-to-noise ratio in dB, `10 log10(peak^2 / mse)`, the peak being the width of [-1, 1]; inf at mse 0."""
-    return float(10 * np.log10(SCALED_RANGE**2 / mean_squared_error)) if mean_squared_error > 0 else float("inf")
+    with np.errstate(divide="ignore"):
+        return float(10 * (np.log10(SCALED_RANGE**2) - np.log10(mean_squared_error)))
 
 
 def dead_code_units(code: Float[np.ndarray, "samples code"]) -> int:

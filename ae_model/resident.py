@@ -62,13 +62,15 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor | int, Tensor | None]]:
     """Index `(members, batch)`, number of rows that count and mask of every batch.
 
-    Members differ by a few rows, so batches near the end may be shorter for some: those are padded with row 0.
+    Members differ by a few rows, so batches near the end may be shorter for some: those are padded with
+    one of the member's own rows: another could hold a value that is infinite in the member's scale.
     """
     lengths = np.array([len(r) for r in rows])
     n_batches = -(-lengths.max() // batch_size)
-    padded = np.zeros((len(rows), n_batches * batch_size), np.int64)
+    padded = np.empty((len(rows), n_batches * batch_size), np.int64)
     for j, member_rows in enumerate(rows):
         padded[j, : len(member_rows)] = member_rows
+        padded[j, len(member_rows) :] = member_rows[0]
     by_batch = padded.reshape(len(rows), n_batches, batch_size).swapaxes(0, 1)
     index = torch.from_numpy(np.ascontiguousarray(by_batch)).to(data.device)
     for batch in range(n_batches):

@@ -76,7 +76,8 @@ class AutoencoderStack:
                 weight, bias = initial_linear(n_in, n_out, generator)
                 self.weights[layer][j, :n_in, :n_out] = weight.T
                 self.biases[layer][j, 0, :n_out] = bias
-        self._adam_calls = self._make_adam_calls(learning_rates, n_batches)
+        self._adam_keys = list(zip(learning_rates, n_batches, strict=True))
+        self._adam_calls = self._make_adam_calls([0.0] * g)
         self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
 
     def forward(
@@ -124,6 +125,27 @@ class AutoencoderStack:
         self._adam_step(batch)
         return squared_error
 
+    def keep(self, members: Sequence[int]) -> None:
+        """Go on with these members alone, in this order; each keeps its weights and its Adam state.
+
+        Args:
+            members: Numbers of members, at least one.
+        """
+        chosen = list(members)
+        steps = [call.steps_taken for call in self._adam_calls for _ in range(call.n_members)]
+        states = [
+            torch.cat([view[chosen].reshape(-1) for layer in zip(*self._views(state), strict=True) for view in layer])
+            for state in (self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq)
+        ]
+        self.members = [self.members[j] for j in chosen]
+        self.code_sizes = self.code_sizes[chosen]
+        self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq = states
+        self.weights, self.biases = self._views(self._flat)
+        self._weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
+        self._adam_keys = [self._adam_keys[j] for j in chosen]
+        self._adam_calls = self._make_adam_calls([steps[j] for j in chosen])
+        self._buffers.clear()
+
     def to_model(self, member: int) -> SymmetricAutoencoder:
         """A copy of one member as a module on the CPU."""
         hidden, code, output = self.names
@@ -164,9 +186,9 @@ class AutoencoderStack:
             start += g * n_out
         return weights, biases
 
-    def _make_adam_calls(self, learning_rates: Sequence[float], n_batches: Sequence[int]) -> list["_AdamCall"]:
+    def _make_adam_calls(self, steps_taken: Sequence[float]) -> list["_AdamCall"]:
         """One call for each run of members that always step together; a single run is one flat tensor."""
-        keys = list(zip(learning_rates, n_batches, strict=True))
+        keys = self._adam_keys
         starts = [j for j, key in enumerate(keys) if j == 0 or key != keys[j - 1]]
         states = self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq
         calls = []
@@ -178,7 +200,7 @@ class AutoencoderStack:
                     [tensor[start:end] for pair in zip(*self._views(state), strict=True) for tensor in pair]
                     for state in states
                 ]
-            calls.append(_AdamCall(*keys[start], *parts))
+            calls.append(_AdamCall(*keys[start], end - start, steps_taken[start], *parts))
         return calls
 
     def _adam_step(self, batch: int) -> None:
@@ -194,15 +216,23 @@ class _AdamCall:
         self,
         learning_rate: float,
         n_batches: int,
+        n_members: int,
+        steps_taken: float,
         parameters: list[Tensor],
         gradients: list[Tensor],
         exp_avgs: list[Tensor],
         exp_avg_sqs: list[Tensor],
     ) -> None:
         self.n_batches = n_batches
+        self.n_members = n_members
         self._learning_rate = learning_rate
         self._tensors = parameters, gradients, exp_avgs, exp_avg_sqs
-        self._steps = [torch.zeros((), device=parameters[0].device) for _ in parameters]
+        self._steps = [torch.full((), steps_taken, device=parameters[0].device) for _ in parameters]
+
+    @property
+    def steps_taken(self) -> float:
+        """Adam steps that these members have taken."""
+        return float(self._steps[0])
 
     def step(self) -> None:
         parameters, gradients, exp_avgs, exp_avg_sqs = self._tensors

@@ -107,7 +107,9 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
             self._fail(trial, result["error"])
             return
         for trial_id, fields in trial.config["pack"]:
-            records = result["records"][trial_id]
+            records = result["records"].get(trial_id)
+            if not records:  # a configuration that has diverged before
+                continue
             finite = all(np.isfinite(record.val_mse).all() for record in records)
             done = records[-1].epoch == self._max_epochs
             now = status.DIVERGED if not finite else status.FINISHED if done else status.RUNNING

@@ -28,7 +28,7 @@ def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Map
     configurations = [Configuration(**fields) for _, fields in config["pack"]]
     folds = make_folds(len(values), evaluation["n_splits"], evaluation["seed"])
     started = last_report = time.perf_counter()
-    unsent: list[list[EpochRecord]] = []
+    unsent: list[dict[int, EpochRecord]] = []
     try:
         for records in cross_validate_pack(
             values,
@@ -40,17 +40,25 @@ def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Map
             device=evaluation["device"],
         ):
             unsent.append(records)
-            diverged = not any(np.isfinite(record.val_mse).all() for record in records)
             now = time.perf_counter()
-            if now - last_report >= REPORT_INTERVAL_S or diverged or records[0].epoch == evaluation["max_epochs"]:
+            if now - last_report >= REPORT_INTERVAL_S:
                 _report(config, unsent, seconds=now - started)
                 unsent, last_report = [], now
-            if diverged:
-                return
+        if unsent:
+            _report(config, unsent, seconds=time.perf_counter() - started)
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
         tune.report({"error": f"{type(error).__name__}: {error}", "host": socket.gethostname()})
 
 
-def _report(config: Mapping[str, Any], records: list[list[EpochRecord]], *, seconds: float) -> None:
-    by_trial = {trial_id: [pack[i] for pack in records] for i, (trial_id, _) in enumerate(config["pack"])}
-    tune.report({"records": by_trial, "host": socket.gethostname(), "fit_seconds": seconds})
+def _report(config: Mapping[str, Any], unsent: list[dict[int, EpochRecord]], *, seconds: float) -> None:
+    by_trial = {
+        trial_id: [records[number] for records in unsent if number in records]
+        for number, (trial_id, _) in enumerate(config["pack"])
+    }
+    tune.report(
+        {
+            "records": {trial_id: records for trial_id, records in by_trial.items() if records},
+            "host": socket.gethostname(),
+            "fit_seconds": seconds,
+        }
+    )

@@ -1,0 +1,208 @@
+"""Cross-validation by our engine and by the recipes people use instead, interleaved in one run.
+
+`python benchmarks/training.py [A B C D] [--repeats 5] [--threads 1] [--data-dir DIR]` prints one table for each work,
+and with `--json FILE` writes all raw values.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import recipes
+import torch
+
+from ae_model import Configuration, load_dataset, make_folds
+from ae_model.cross_validation import cross_validate_pack
+
+ADAM_BYTES = 28  # read parameter, gradient and two moments, write parameter and two moments, four bytes each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One piece of work that every recipe does."""
+
+    name: str
+    source: str
+    layer_sizes: list[tuple[int, ...]]
+    n_samples: int
+    batch_size: int
+    epochs: int
+    n_splits: int = 5
+
+
+WORKS = {
+    "A": Work(name="A", source="mnist", layer_sizes=[(784, 2500, 154)], n_samples=12_800, batch_size=128, epochs=1),
+    "B": Work(name="B", source="mnist", layer_sizes=[(784, 154)], n_samples=12_800, batch_size=128, epochs=1),
+    "C": Work(name="C", source="digits", layer_sizes=[(64, 48, 16)], n_samples=1437, batch_size=64, epochs=5),
+    "D": Work(
+        name="D",
+        source="digits",
+        layer_sizes=[(64, int(width), 16) for width in np.linspace(16, 128, 16).round()],
+        n_samples=1437,
+        batch_size=64,
+        epochs=5,
+    ),
+}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("works", nargs="*", default=sorted(WORKS))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--data-dir", default="../shared/data")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    result = {"environment": environment(arguments.threads), "works": {}}
+    for name in arguments.works:
+        result["works"][name] = measure(WORKS[name], arguments.repeats, arguments.data_dir)
+        print(table(WORKS[name], result["works"][name]), flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list[float]]]:
+    """Seconds and final MSE of every recipe and of the floor, one value a repeat, in turn."""
+    dataset = load_dataset(work.source, data_dir=data_dir, max_samples=work.n_samples)
+    values, value_range = dataset.development, dataset.value_range
+    assert value_range is not None
+    folds = make_folds(len(values), work.n_splits, seed=0)
+
+    def peer(recipe: recipes.Recipe) -> Callable[[], float]:
+        return lambda: float(
+            np.mean(
+                [recipe(values, value_range, sizes, folds, work.epochs, work.batch_size) for sizes in work.layer_sizes]
+            )
+        )
+
+    def ours() -> float:
+        configurations = [Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes]
+        records = None
+        for records in cross_validate_pack(
+            values, configurations, folds=folds, max_epochs=work.epochs, seed=0, value_range=value_range
+        ):
+            pass
+        assert records is not None
+        return float(np.mean([record.val_mse.mean() for record in records]))
+
+    candidates: dict[str, Callable[[], float]] = {
+        "ours": ours,
+        "1 DataLoader": peer(recipes.dataloader),
+        "2 in memory": peer(recipes.in_memory),
+        "3 fused Adam": peer(recipes.in_memory_fused),
+        "4 vmap": peer(recipes.vmap),
+        "floor": lambda: floor(work, [len(fold.train) for fold in folds], [len(fold.validation) for fold in folds]),
+    }
+    found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "mse": []} for name in candidates}
+    for repeat in range(repeats + 1):
+        for name, run in candidates.items():
+            torch.manual_seed(repeat)
+            start = time.perf_counter()
+            value = run()
+            seconds = time.perf_counter() - start
+            if repeat == 0:
+                continue  # warm-up
+            found[name]["seconds"].append(value if name == "floor" else seconds)
+            found[name]["mse"].append(float("nan") if name == "floor" else value)
+    return found
+
+
+def floor(work: Work, n_train: Sequence[int], n_validation: Sequence[int]) -> float:
+    """Seconds that the matrix products of the work take alone, plus Adam's memory traffic at a triad's bandwidth."""
+    seconds = 0.0
+    g = len(n_train)
+    n_steps = sum(work.epochs * -(-rows // work.batch_size) for rows in n_train)
+    for sizes in work.layer_sizes:
+        layers = list(pairwise((*sizes, *sizes[-2::-1])))
+        n_parameters = sum(a * b + b for a, b in layers)
+        step = _least(layers, g, work.batch_size, backward=True)
+        validation = _least(layers, g, max(n_validation), backward=False)
+        adam = min(_timed(_triad(ADAM_BYTES * n_parameters)), _timed(_triad(ADAM_BYTES * n_parameters * g)) / g)
+        seconds += n_steps * (step + adam) + work.epochs * g * validation
+    return seconds
+
+
+def _least(layers: Sequence[tuple[int, int]], g: int, rows: int, *, backward: bool) -> float:
+    """Seconds per model of the products: one model at a time, or all folds batched, whichever is faster."""
+    return min(_timed(_products(layers, n, rows, backward=backward)) / n for n in (1, g))
+
+
+def _products(layers: Sequence[tuple[int, int]], g: int, rows: int, *, backward: bool) -> Callable[[], None]:
+    values = [torch.randn(g, rows, layers[0][0])] + [torch.randn(g, rows, n_out) for _, n_out in layers]
+    weights = [torch.randn(g, n_in, n_out) for n_in, n_out in layers]
+    gradients = [torch.empty_like(weight) for weight in weights]
+    outputs = [torch.empty_like(value) for value in values]
+
+    def run() -> None:
+        for layer, weight in enumerate(weights):
+            torch.bmm(values[layer], weight, out=outputs[layer + 1])
+        for layer in reversed(range(len(weights))) if backward else ():
+            torch.bmm(values[layer].transpose(1, 2), values[layer + 1], out=gradients[layer])
+            if layer:
+                torch.bmm(values[layer + 1], weights[layer].transpose(1, 2), out=outputs[layer])
+
+    return run
+
+
+def _triad(n_bytes: int) -> Callable[[], object]:
+    n = n_bytes // 12  # two reads and a write of four bytes
+    a, b, c = torch.rand(n), torch.rand(n), torch.empty(n)
+    return lambda: torch.add(a, b, alpha=3.0, out=c)
+
+
+def _timed(run: Callable[[], object]) -> float:
+    """Seconds of one call: the mean over some 20 ms, after a warm-up."""
+    run()
+    n, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < 0.02:
+        run()
+        n += 1
+    return elapsed / n
+
+
+def table(work: Work, found: dict[str, dict[str, list[float]]]) -> str:
+    """The result as text: medians, spread, ratios."""
+    medians = {name: float(np.median(values["seconds"])) for name, values in found.items()}
+    samples = work.epochs * work.n_samples * (work.n_splits - 1) * len(work.layer_sizes)
+    lines = [f"{work.name}: {work.source}, {len(work.layer_sizes)} configuration(s), rho = {_ratio(found, 'floor', 'ours')}"]
+    lines.append("| recipe | s, median (min to max) | trained samples x models / s | 1 / this | 3 / this | final MSE |")
+    lines.append("| --- | --- | --- | --- | --- | --- |")
+    for name, values in found.items():
+        seconds = values["seconds"]
+        lines.append(
+            f"| {name} | {medians[name]:.3f} ({min(seconds):.3f} to {max(seconds):.3f}) | {samples / medians[name]:,.0f} "
+            f"| {_ratio(found, '1 DataLoader', name)} | {_ratio(found, '3 fused Adam', name)} "
+            f"| {np.median(values['mse']):.5f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _ratio(found: dict[str, dict[str, list[float]]], above: str, below: str) -> str:
+    """Median over the repeats of the ratio of two times taken in the same repeat."""
+    return f"{np.median(np.divide(found[above]['seconds'], found[below]['seconds'])):.2f}"
+
+
+def environment(threads: int) -> dict[str, object]:
+    """Machine and versions."""
+    model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": model.partition(":")[2].strip() or platform.processor(),
+        "threads": threads,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+if __name__ == "__main__":
+    main()
