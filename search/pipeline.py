@@ -22,6 +22,7 @@ from search import plots
 from search.console import Monitor
 from search.evaluate import Evaluation, evaluate_model
 from search.ledger import Ledger, trial_id
+from search.packs import make_packs
 from search.retraining import load_data, retrain
 from search.selection import Rule, Selection, select
 from search.settings import BottleneckSettings, ResourceSettings, SearchSettings, check_name, default_name, to_toml
@@ -120,18 +121,24 @@ def run_search(
                 dataset.value_range,
             ),
         )
-        unfinished = {id_: trials[id_] for id_ in ledger.unfinished() if id_ in trials}
-        if unfinished:
+        unfinished = set(ledger.unfinished()) & set(trials)
+        sample_epochs = len(dataset.development) * (search.n_splits - 1) * search.max_epochs
+        packs = [
+            {id_: trials[id_] for id_ in pack}
+            for pack in make_packs(trials, sample_epochs=sample_epochs)
+            if unfinished.intersection(pack)
+        ]
+        if packs:
             from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
 
             with Monitor(
                 n_trials=len(trials),
-                n_done=len(trials) - len(unfinished),
+                n_done=len(trials) - sum(map(len, packs)),
                 max_epochs=search.max_epochs,
                 enabled=verbose,
             ) as monitor:
                 run_trials(
-                    unfinished,
+                    packs,
                     values=dataset.development,
                     evaluation={
                         "n_splits": search.n_splits,

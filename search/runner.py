@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ae_model.autoencoder import count_parameters
 from ae_model.cross_validation import EpochRecord
 from ae_model.training import Configuration
 from search import ledger as status
@@ -36,7 +37,7 @@ Progress = Callable[[str, str, str, Sequence[EpochRecord]], None]
 
 
 def run_trials(
-    trials: Mapping[str, Configuration],
+    packs: Sequence[Mapping[str, Configuration]],
     *,
     values: np.ndarray,
     evaluation: Mapping[str, Any],
@@ -48,7 +49,7 @@ def run_trials(
     """Train and evaluate trials on Ray; every report is in the ledger when this returns.
 
     Args:
-        trials: Configuration of each trial id; trained in this order.
+        packs: Configurations by trial id; the packs are started in this order.
         values: Development samples.
         evaluation: `n_splits`, `max_epochs`, `seed` and `value_range` as in `cross_validate`.
         resources: What each trial gets.
@@ -68,10 +69,9 @@ def run_trials(
             tune.with_parameters(train_pack, values=values, evaluation=worker),
             {"CPU": resources.cpus_per_trial, "GPU": gpus},
         )
-        packs = [[(trial_id, asdict(configuration))] for trial_id, configuration in trials.items()]
         tuner = tune.Tuner(
             trainable,
-            param_space={"pack": tune.grid_search(packs)},
+            param_space={"pack": tune.grid_search([_plain(pack) for pack in packs])},
             tune_config=tune.TuneConfig(
                 reuse_actors=True, max_concurrent_trials=resources.max_concurrent_trials if address else None
             ),
@@ -84,6 +84,11 @@ def run_trials(
             ),
         )
         tuner.fit()
+
+
+def _plain(pack: Mapping[str, Configuration]) -> list[tuple[str, dict[str, Any]]]:
+    """A pack as Tune carries it."""
+    return [(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()]
 
 
 class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
@@ -106,14 +111,18 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         if "error" in result:
             self._fail(trial, result["error"])
             return
+        pack_parameters = sum(count_parameters(fields["layer_sizes"]) for _, fields in trial.config["pack"])
         for trial_id, fields in trial.config["pack"]:
             records = result["records"].get(trial_id)
             if not records:  # a configuration that has diverged before
                 continue
             finite = all(np.isfinite(record.val_mse).all() for record in records)
             done = records[-1].epoch == self._max_epochs
+            share = count_parameters(fields["layer_sizes"]) / pack_parameters
             now = status.DIVERGED if not finite else status.FINISHED if done else status.RUNNING
-            self._ledger.record(trial_id, records, host=result["host"], fit_seconds=result["fit_seconds"], status=now)
+            self._ledger.record(
+                trial_id, records, host=result["host"], fit_seconds=share * result["fit_seconds"], status=now
+            )
             self._tell(trial_id, fields, now, records)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
