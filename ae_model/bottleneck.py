@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from sklearn.decomposition import PCA
 
+from ae_model.folds import Fold, fold_scalings
 from ae_model.scaling import Scaling
 
 
@@ -60,3 +61,17 @@ def pca_mse(
     kept = np.minimum(code_sizes, len(explained)) - 1
     mse: np.ndarray = np.maximum(errors[kept], 0) / centred.size
     return mse
+
+
+def pca_baseline(
+    values: Num[np.ndarray, "samples features"],
+    folds: Sequence[Fold],
+    code_sizes: Sequence[int],
+    value_range: tuple[float, float] | None = None,
+) -> Float[np.ndarray, "code_sizes n_splits"]:
+    """Validation MSE of PCA at each code size in each fold, scaled and fitted on the fold's training rows alone."""
+    columns = []
+    for fold, scaling in zip(folds, fold_scalings(values, folds, value_range), strict=True):
+        pca = fit_pca(values[fold.train], scaling, max(code_sizes))
+        columns.append(pca_mse(pca, scaling.transform(values[fold.validation]), code_sizes))
+    return np.stack(columns, axis=1)

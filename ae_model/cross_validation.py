@@ -7,13 +7,12 @@ from itertools import pairwise
 import numpy as np
 import torch
 from jaxtyping import Float, Int, Num
-from sklearn.model_selection import KFold
 from torch import Tensor
 
 from ae_model.autoencoder import count_parameters
-from ae_model.bottleneck import fit_pca, pca_mse
+from ae_model.folds import Fold, fold_scalings
 from ae_model.resident import ResidentData
-from ae_model.scaling import Scaling, fit_scaling
+from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
 from ae_model.training import (
     Configuration,
@@ -25,14 +24,6 @@ from ae_model.training import (
 
 MAX_STACK_STATE_BYTES = 16 * 2**20
 """Weights, gradients and Adam's moments of one stack on a CPU: about what stays in the cache of one core."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fold:
-    """Row numbers of one fold's two parts of the development set."""
-
-    train: Int[np.ndarray, " train"]
-    validation: Int[np.ndarray, " validation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,21 +40,6 @@ class EpochRecord:
     """Fraction of the validation rows' variance about the training mean that is explained."""
     dead_code_units: Int[np.ndarray, " n_splits"]
     """Code units that are zero for every validation row."""
-
-
-def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
-    """Shuffled folds whose sizes differ by at most one row (scikit-learn's KFold).
-
-    Raises:
-        ValueError: If there are fewer than 2 folds, or more folds than samples.
-    """
-    if not 2 <= n_splits <= n_samples:
-        raise ValueError(
-            f'"2 <= n_splits <= n_samples" must hold, but got n_splits={n_splits}, n_samples={n_samples}. '
-            "Change n_splits or use more samples."
-        )
-    splitter = KFold(n_splits, shuffle=True, random_state=seed)
-    return [Fold(train=train, validation=validation) for train, validation in splitter.split(np.empty((n_samples, 1)))]
 
 
 def cross_validate(
@@ -165,29 +141,6 @@ def cross_validate_pack(
             groups = [kept for group in groups if (kept := _without(group, diverged)) is not None]
         if not groups:
             return
-
-
-def fold_scalings(
-    values: Num[np.ndarray, "samples features"], folds: Sequence[Fold], value_range: tuple[float, float] | None
-) -> list[Scaling]:
-    """Each fold's scaling, fitted on its training rows alone; one and the same object where the range is fixed."""
-    if value_range is not None:
-        return [fit_scaling(values[:1], value_range)] * len(folds)
-    return [fit_scaling(values[fold.train]) for fold in folds]
-
-
-def pca_baseline(
-    values: Num[np.ndarray, "samples features"],
-    folds: Sequence[Fold],
-    code_sizes: Sequence[int],
-    value_range: tuple[float, float] | None = None,
-) -> Float[np.ndarray, "code_sizes n_splits"]:
-    """Validation MSE of PCA at each code size in each fold, scaled and fitted on the fold's training rows alone."""
-    columns = []
-    for fold, scaling in zip(folds, fold_scalings(values, folds, value_range), strict=True):
-        pca = fit_pca(values[fold.train], scaling, max(code_sizes))
-        columns.append(pca_mse(pca, scaling.transform(values[fold.validation]), code_sizes))
-    return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from ae_model.cross_validation import make_folds
+from ae_model.folds import make_folds
 from ae_model.training import derived_seed
 
 

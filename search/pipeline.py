@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ae_model.bottleneck import code_size_for, explained_variance_ratio
-from ae_model.cross_validation import make_folds, pca_baseline
+from ae_model.bottleneck import code_size_for, explained_variance_ratio, pca_baseline
 from ae_model.data import Dataset
+from ae_model.folds import make_folds
 from ae_model.scaling import fit_scaling
 from search import plots
 from search.console import Monitor
@@ -85,7 +85,7 @@ def run_search(
     dataset = load_data(settings)
     proposal = bottleneck(dataset, settings.bottleneck)
     search = settings.search
-    make_folds(len(dataset.development), search.n_splits, settings.seed)  # refuses more folds than samples
+    folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
     configurations = make_configurations(
         settings.space,
         input_size=dataset.development.shape[1],
@@ -112,15 +112,8 @@ def run_search(
         _write_text(directory / "settings.toml", to_toml(settings))
         _write_text(directory / "environment.json", json.dumps(_environment(), indent=2) + "\n")
         write_bottleneck(proposal, directory)
-        ledger.put_baseline(
-            proposal.code_sizes,
-            pca_baseline(
-                dataset.development,
-                make_folds(len(dataset.development), search.n_splits, settings.seed),
-                proposal.code_sizes,
-                dataset.value_range,
-            ),
-        )
+        baseline = pca_baseline(dataset.development, folds, proposal.code_sizes, dataset.value_range)
+        ledger.put_baseline(proposal.code_sizes, baseline)
         unfinished = set(ledger.unfinished()) & set(trials)
         sample_epochs = len(dataset.development) * (search.n_splits - 1) * search.max_epochs
         packs = [
@@ -141,7 +134,7 @@ def run_search(
                     packs,
                     values=dataset.development,
                     evaluation={
-                        "n_splits": search.n_splits,
+                        "folds": folds,
                         "max_epochs": search.max_epochs,
                         "seed": settings.seed,
                         "value_range": dataset.value_range,

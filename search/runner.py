@@ -51,7 +51,7 @@ def run_trials(
     Args:
         packs: Configurations by trial id; the packs are started in this order.
         values: Development samples.
-        evaluation: `n_splits`, `max_epochs`, `seed` and `value_range` as in `cross_validate`.
+        evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`.
         resources: What each trial gets.
         ledger: Where reports go.
         progress: Called after every report.

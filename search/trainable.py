@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from ray import tune
 
-from ae_model.cross_validation import EpochRecord, cross_validate_pack, make_folds
+from ae_model.cross_validation import EpochRecord, cross_validate_pack
 from ae_model.training import Configuration
 
 REPORT_INTERVAL_S = 1.0
@@ -22,18 +22,17 @@ def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Map
     Args:
         config: `{"pack": [(trial id, fields of a Configuration), ...]}`.
         values: Development samples, read-only, shared by all workers of a node.
-        evaluation: `n_splits`, `max_epochs`, `seed`, `value_range`, `device` and `n_threads`.
+        evaluation: `folds`, `max_epochs`, `seed`, `value_range`, `device` and `n_threads`.
     """
     torch.set_num_threads(evaluation["n_threads"])
     configurations = [Configuration(**fields) for _, fields in config["pack"]]
-    folds = make_folds(len(values), evaluation["n_splits"], evaluation["seed"])
     started = last_report = time.perf_counter()
     unsent: list[dict[int, EpochRecord]] = []
     try:
         for records in cross_validate_pack(
             values,
             configurations,
-            folds=folds,
+            folds=evaluation["folds"],
             max_epochs=evaluation["max_epochs"],
             seed=evaluation["seed"],
             value_range=evaluation["value_range"],

@@ -1,0 +1,43 @@
+"""Which rows of the development set train and which validate, and the scaling that each fold fits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Num
+
+from ae_model.scaling import Scaling, fit_scaling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fold:
+    """Row numbers of one fold's two parts of the development set."""
+
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+
+
+def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
+    """Shuffled folds whose sizes differ by at most one row (scikit-learn's KFold).
+
+    Raises:
+        ValueError: If there are fewer than 2 folds, or more folds than samples.
+    """
+    if not 2 <= n_splits <= n_samples:
+        raise ValueError(
+            f'"2 <= n_splits <= n_samples" must hold, but got n_splits={n_splits}, n_samples={n_samples}. '
+            "Change n_splits or use more samples."
+        )
+    from sklearn.model_selection import KFold  # takes a second to import, and Ray's workers are given their folds
+
+    splitter = KFold(n_splits, shuffle=True, random_state=seed)
+    return [Fold(train=train, validation=validation) for train, validation in splitter.split(np.empty((n_samples, 1)))]
+
+
+def fold_scalings(
+    values: Num[np.ndarray, "samples features"], folds: Sequence[Fold], value_range: tuple[float, float] | None
+) -> list[Scaling]:
+    """Each fold's scaling, fitted on its training rows alone; one and the same object where the range is fixed."""
+    if value_range is not None:
+        return [fit_scaling(values[:1], value_range)] * len(folds)
+    return [fit_scaling(values[fold.train]) for fold in folds]
