@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import recipes
 import torch
+from peers import recipes
 
 from ae_model import Configuration, load_dataset, make_folds
 from ae_model.cross_validation import cross_validate_pack
@@ -86,13 +86,10 @@ def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list
 
     def ours() -> float:
         configurations = [Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes]
-        records = None
-        for records in cross_validate_pack(
+        *_, records = cross_validate_pack(
             values, configurations, folds=folds, max_epochs=work.epochs, seed=0, value_range=value_range
-        ):
-            pass
-        assert records is not None
-        return float(np.mean([record.val_mse.mean() for record in records]))
+        )
+        return float(np.mean([record.val_mse.mean() for record in records.values()]))
 
     candidates: dict[str, Callable[[], float]] = {
         "ours": ours,
@@ -173,7 +170,9 @@ def table(work: Work, found: dict[str, dict[str, list[float]]]) -> str:
     """The result as text: medians, spread, ratios."""
     medians = {name: float(np.median(values["seconds"])) for name, values in found.items()}
     samples = work.epochs * work.n_samples * (work.n_splits - 1) * len(work.layer_sizes)
-    lines = [f"{work.name}: {work.source}, {len(work.layer_sizes)} configuration(s), rho = {_ratio(found, 'floor', 'ours')}"]
+    lines = [
+        f"{work.name}: {work.source}, {len(work.layer_sizes)} configuration(s), rho = {_ratio(found, 'floor', 'ours')}"
+    ]
     lines.append("| recipe | s, median (min to max) | trained samples x models / s | 1 / this | 3 / this | final MSE |")
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for name, values in found.items():

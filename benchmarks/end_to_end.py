@@ -1,0 +1,95 @@
+"""A whole search on digits, from command to table, by us and by what people use instead, interleaved in one run.
+
+`pip install skorch optuna`, then `python benchmarks/end_to_end.py [--repeats 5] [--only NAME ...] [--json FILE]`.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from peers.space import HIDDEN
+from training import environment
+
+HERE = Path(__file__).parent
+PEERS = {"skorch": "skorch_grid.py", "Optuna": "optuna_study.py", "Ray Tune": "ray_recipe.py", "pool": "pool.py"}
+SETTINGS = """
+[bottleneck]
+code_sizes = [28]
+[space]
+hidden = [{hidden}]
+code_activation = ["relu", "linear"]
+learning_rate = [1e-3, 3e-3]
+batch_size = 64
+[search]
+n_splits = 5
+max_epochs = 30
+"""
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=["ours", *PEERS])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
+    for _ in range(arguments.repeats):
+        for name in arguments.only:
+            found[name].append(measure(name))
+            print(name, found[name][-1], flush=True)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"environment": environment(1), "E": found}, indent=1) + "\n")
+    print(table(found))
+
+
+def measure(name: str) -> dict[str, float]:
+    """Seconds from command to table, and the best configuration's MSE with its standard error."""
+    with tempfile.TemporaryDirectory() as scratch:
+        if name == "ours":
+            settings = Path(scratch) / "settings.toml"
+            settings.write_text(SETTINGS.format(hidden=", ".join(f'"{text}"' for text in hidden_texts())))
+            command = ["ae-search", "run", str(settings), "--results-dir", scratch, "--name", "e"]
+            output = Path(scratch) / "e" / "trials.csv"
+        else:
+            output = Path(scratch) / "table.csv"
+            command = [sys.executable, str(HERE / "peers" / PEERS[name]), str(output)]
+        environment_ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, env=environment_)
+        seconds = time.perf_counter() - start
+        trials = pd.read_csv(output)
+    best = trials.loc[trials["val_mse_mean"].idxmin()]
+    return {"seconds": seconds, "trials": len(trials), "best_mse": best["val_mse_mean"], "best_se": best["val_mse_se"]}
+
+
+def hidden_texts() -> list[str]:
+    """Hidden layers of the space, as settings write them."""
+    return ["-".join(map(str, hidden)) for hidden in HIDDEN]
+
+
+def table(found: dict[str, list[dict[str, float]]]) -> str:
+    """Medians, spread, ratios to ours in the same repeat, and the best MSE."""
+    lines = ["| search | s, median (min to max) | this / ours | best validation MSE |", "| --- | --- | --- | --- |"]
+    for name, runs in found.items():
+        seconds = [run["seconds"] for run in runs]
+        ratio = ""
+        if "ours" in found:
+            ratio = f"{np.median([s / ours['seconds'] for s, ours in zip(seconds, found['ours'], strict=True)]):.2f}"
+        best = runs[int(np.argsort([run["best_mse"] for run in runs])[len(runs) // 2])]
+        lines.append(
+            f"| {name} | {np.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {ratio} "
+            f"| {best['best_mse']:.5f} ± {best['best_se']:.5f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
