@@ -1,0 +1,34 @@
+"""Each activation's value and derivative against torch's own module and autograd."""
+
+import pytest
+import torch
+
+from ae_model.activations import ACTIVATIONS, activation
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_value_and_derivative_equal_the_module_and_autograd(name: str) -> None:
+    """`apply` computes what the module computes, and `backward` what autograd derives from it, kinks included."""
+    chosen = ACTIVATIONS[name]
+    z = torch.cat([torch.linspace(-30, 30, 41), torch.tensor([-1e-3, 0.0, 1e-3])]).double().requires_grad_()
+    gradient = torch.linspace(-2, 3, len(z), dtype=torch.float64)
+    expected = chosen.module()(z)
+    (expected_gradient,) = torch.autograd.grad(expected, z, gradient)
+
+    before = z.detach().clone()
+    value = chosen.apply(before)
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-14)
+    saved = value if chosen.from_output else before
+    torch.testing.assert_close(chosen.backward(gradient.clone(), saved), expected_gradient, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_zero_at_zero_says_whether_the_function_is_zero_at_zero(name: str) -> None:
+    """The flag that permits padding is true exactly where f(0) = 0."""
+    assert ACTIVATIONS[name].zero_at_zero == (ACTIVATIONS[name].module()(torch.zeros(1)).item() == 0)
+
+
+def test_unknown_name_is_refused() -> None:
+    """The message holds the name that came and those that exist."""
+    with pytest.raises(ValueError, match=r"one of linear, relu, .*silu, but got 'softmax'"):
+        activation("softmax")

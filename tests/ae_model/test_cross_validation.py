@@ -1,0 +1,274 @@
+"""Lock-step cross-validation against the slow obvious loop: one fold after the other, autograd, torch.optim.Adam."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from ae_model import (
+    Configuration,
+    EpochRecord,
+    Fold,
+    SymmetricAutoencoder,
+    cross_validate,
+    fit_scaling,
+    make_folds,
+)
+from ae_model import cross_validation as module
+from ae_model.cross_validation import cross_validate_pack
+from ae_model.training import batch_order, initial_generator
+
+CONFIGURATION = Configuration(layer_sizes=(4, 5, 2), code_activation="relu", learning_rate=1e-2)
+FIELDS = ("train_mse", "val_mse", "val_fve", "dead_code_units")
+IMAGE_RANGE = (0.0, 255.0)
+
+
+def table(n_samples: int, n_features: int = 4) -> np.ndarray:
+    """Correlated float32 samples, their features of different size."""
+    rng = np.random.default_rng(6)
+    mixed = rng.normal(size=(n_samples, n_features)) @ rng.normal(size=(n_features, n_features))
+    return (mixed * 10.0 ** np.arange(n_features) + 3).astype(np.float32)
+
+
+def images(n_samples: int, n_features: int = 4) -> np.ndarray:
+    """Random uint8 pixels."""
+    return np.random.default_rng(7).integers(0, 256, (n_samples, n_features), np.uint8)
+
+
+def stacked(records: Sequence[EpochRecord]) -> dict[str, np.ndarray]:
+    """Each field as `(epochs, n_splits)`."""
+    return {field: np.stack([getattr(record, field) for record in records]) for field in FIELDS}
+
+
+def run(
+    values: np.ndarray, configuration: Configuration, folds: Sequence[Fold], **options: object
+) -> dict[str, np.ndarray]:
+    """`cross_validate` in float64 for two epochs."""
+    arguments = {"max_epochs": 2, "seed": 3, "dtype": torch.float64} | options
+    return stacked(list(cross_validate(values, configuration, folds=folds, **arguments)))  # type: ignore[arg-type]  # mixed
+
+
+def slow_fold(
+    values: np.ndarray,
+    configuration: Configuration,
+    fold: Fold,
+    number: int,
+    value_range: tuple[float, float] | None = None,
+    max_epochs: int = 2,
+    seed: int = 3,
+) -> np.ndarray:
+    """`FIELDS` of one fold as `(4, epochs)`."""
+    x = torch.from_numpy(fit_scaling(values[fold.train], value_range).transform(values))
+    model = SymmetricAutoencoder(
+        configuration.layer_sizes,
+        hidden_activation=configuration.hidden_activation,
+        code_activation=configuration.code_activation,
+        output_activation=configuration.output_activation,
+        generator=initial_generator(seed, number),
+    ).double()
+    optimizer = torch.optim.Adam(model.parameters(), lr=configuration.learning_rate)
+    validation, train_mean = x[fold.validation], x[fold.train].mean(0)
+    rows = []
+    for epoch in range(1, max_epochs + 1):
+        train_sse = 0.0
+        for batch in x[batch_order(fold.train, seed=seed, fold=number, epoch=epoch)].split(configuration.batch_size):
+            loss = torch.nn.functional.mse_loss(model(batch)[0], batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            train_sse += loss.item() * batch.numel()
+        reconstruction, code = (output.detach() for output in model(validation))
+        sse = (reconstruction - validation).square().sum()
+        sst = (validation - train_mean).square().sum()
+        dead = (code == 0).all(0).sum()
+        rows.append([train_sse / x[fold.train].numel(), sse / validation.numel(), 1 - sse / sst, dead])
+    return np.array(rows).T
+
+
+def slow_cross_validation(
+    values: np.ndarray, configuration: Configuration, folds: Sequence[Fold], **options: object
+) -> dict[str, np.ndarray]:
+    """What `cross_validate` promises, in the most obvious way."""
+    columns = [slow_fold(values, configuration, fold, k, **options) for k, fold in enumerate(folds)]  # type: ignore[arg-type]  # mixed
+    return dict(zip(FIELDS, np.stack(columns, axis=-1), strict=True))
+
+
+def assert_equal(got: dict[str, np.ndarray], expected: dict[str, np.ndarray], rtol: float) -> None:
+    """All fields; counts exactly."""
+    for field in FIELDS:
+        np.testing.assert_allclose(got[field], expected[field], rtol=rtol, err_msg=field)
+    np.testing.assert_array_equal(got["dead_code_units"], expected["dead_code_units"])
+
+
+@pytest.mark.parametrize("value_range", [None, IMAGE_RANGE], ids=["table", "images"])
+@pytest.mark.parametrize(
+    ("n_samples", "n_splits", "batch_size", "max_epochs"),
+    [
+        pytest.param(160, 5, 64, 2, id="equal folds"),
+        pytest.param(161, 5, 64, 2, id="128 and 129 rows: two and three batches"),
+        pytest.param(92, 7, 13, 2, id="78 and 79 rows: six and seven batches"),
+        pytest.param(93, 7, 39, 2, id="79 and 80 rows: tails of one and two"),
+        pytest.param(11, 11, 64, 2, id="leave one out"),
+        pytest.param(10_007, 7, 64, 1, id="8577 and 8578 rows: tails of one and two"),
+    ],
+)
+def test_equals_the_slow_obvious_loop(
+    n_samples: int, n_splits: int, batch_size: int, max_epochs: int, value_range: tuple[float, float] | None
+) -> None:
+    """Every field of every epoch and fold, in float64, also where folds differ in size and number of batches."""
+    values = table(n_samples) if value_range is None else images(n_samples)
+    folds = make_folds(n_samples, n_splits, seed=1)
+    configuration = replace(CONFIGURATION, batch_size=batch_size)
+    got = run(values, configuration, folds, value_range=value_range, max_epochs=max_epochs)
+    expected = slow_cross_validation(values, configuration, folds, value_range=value_range, max_epochs=max_epochs)
+    assert_equal(got, expected, rtol=1e-9)
+
+
+def test_dead_code_units_are_counted_on_validation_rows() -> None:
+    """A learning rate that kills ReLU code units: numbers equal the slow loop's, and some are not 0."""
+    values, folds = table(60), make_folds(60, 4, seed=0)
+    configuration = replace(CONFIGURATION, layer_sizes=(4, 8, 6), learning_rate=0.3, batch_size=8)
+    got = run(values, configuration, folds, max_epochs=5)["dead_code_units"]
+    np.testing.assert_array_equal(
+        got, slow_cross_validation(values, configuration, folds, max_epochs=5)["dead_code_units"]
+    )
+    assert got.any()
+    assert got.dtype == np.int64
+
+
+def test_float32_stays_close_to_float64() -> None:
+    """The default arithmetic differs by rounding alone."""
+    values, folds = table(161), make_folds(161, 5, seed=1)
+    got, expected = (run(values, CONFIGURATION, folds, dtype=dtype) for dtype in (torch.float32, torch.float64))
+    assert_equal(got, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 2 * 4 * 8 * 59], ids=["one at a time", "two at a time"])
+def test_grouping_changes_rounding_alone(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All folds as one stack, or in smaller ones."""
+    values, folds = table(161), make_folds(161, 5, seed=1)
+    together = run(values, CONFIGURATION, folds, max_epochs=5)
+    monkeypatch.setattr(module, "MAX_STACK_STATE_BYTES", stack_bytes)
+    assert_equal(run(values, CONFIGURATION, folds, max_epochs=5), together, rtol=1e-10)
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 10_000, 2**24])
+def test_a_pack_equals_its_configurations_alone(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Different widths, code sizes and learning rates side by side, in the order they came in."""
+    values, folds = table(161), make_folds(161, 5, seed=1)
+    configurations = [
+        replace(CONFIGURATION, layer_sizes=sizes, learning_rate=learning_rate)
+        for sizes, learning_rate in [((4, 6, 2), 1e-2), ((4, 3, 3), 1e-3), ((4, 5, 1), 1e-2), ((4, 6, 2), 3e-3)]
+    ]
+    alone = [run(values, configuration, folds) for configuration in configurations]
+    monkeypatch.setattr(module, "MAX_STACK_STATE_BYTES", stack_bytes)
+    pack = list(cross_validate_pack(values, configurations, folds=folds, max_epochs=2, seed=3, dtype=torch.float64))
+    assert all(list(records) == [0, 1, 2, 3] for records in pack)
+    for c, expected in enumerate(alone):
+        assert_equal(stacked([records[c] for records in pack]), expected, rtol=1e-10)
+
+
+def test_records_come_one_by_one_and_are_numbered_from_one() -> None:
+    """Stopping early gives the same records as the full run; each has one value per fold."""
+    values, folds = table(40), make_folds(40, 3, seed=0)
+    full = list(cross_validate(values, CONFIGURATION, folds=folds, max_epochs=4, seed=0))
+    assert [record.epoch for record in full] == [1, 2, 3, 4]
+    first = next(cross_validate(values, CONFIGURATION, folds=folds, max_epochs=100, seed=0))
+    for field in FIELDS:
+        assert getattr(first, field).shape == (3,)
+        np.testing.assert_array_equal(getattr(first, field), getattr(full[0], field))
+
+
+def test_the_seed_determines_the_result_to_the_bit() -> None:
+    """In float32; another seed gives other values, and the global generator is not used."""
+    values, folds = table(40), make_folds(40, 3, seed=0)
+    first, again, other = (
+        run(values, CONFIGURATION, folds, seed=seed, dtype=torch.float32)["val_mse"] for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
+@pytest.mark.parametrize("value_range", [None, IMAGE_RANGE], ids=["table", "images"])
+def test_data_is_never_written(value_range: tuple[float, float] | None) -> None:
+    """A read-only array works, and its bytes stay what they were."""
+    values = table(50) if value_range is None else images(50)
+    before = values.tobytes()
+    values.flags.writeable = False
+    folds = make_folds(50, 4, seed=0)
+    run(values, CONFIGURATION, folds, value_range=value_range)
+    assert values.tobytes() == before
+    values.flags.writeable = True
+    run(values, CONFIGURATION, folds, value_range=value_range)
+    assert values.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    ("wild", "dtype", "max_epochs"),
+    [
+        pytest.param(1e30, torch.float64, 3, id="1e30"),
+        pytest.param(-3.4e38, torch.float32, 1, id="a no-data value that overflows when it is scaled"),
+    ],
+)
+@pytest.mark.parametrize("n_samples", [161, 162])
+def test_training_of_a_fold_sees_none_of_its_validation_rows(
+    n_samples: int, wild: float, dtype: torch.dtype, max_epochs: int
+) -> None:
+    """Wild values there leave its training errors as they were, to the bit, also where a batch of it is padded."""
+    values = 1e-3 * table(n_samples)
+    seed = next(seed for seed in range(100) if 0 in make_folds(n_samples, 5, seed)[0].validation)
+    folds = make_folds(n_samples, 5, seed)
+    for k, fold in enumerate(folds):
+        changed = values.copy()
+        changed[fold.validation] = wild
+        expected, got = (
+            run(v, CONFIGURATION, folds, dtype=dtype, max_epochs=max_epochs)["train_mse"][:, k]
+            for v in (values, changed)
+        )
+        assert np.isfinite(expected).all()
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_samples_that_do_not_vary_have_no_fraction_explained() -> None:
+    """NaN, as in `metrics.fve`, and no warning."""
+    got = run(np.ones((20, 4), np.float32), CONFIGURATION, make_folds(20, 4, seed=0))
+    assert np.isfinite(got["val_mse"]).all()
+    assert np.isnan(got["val_fve"]).all()
+
+
+LINEAR = replace(CONFIGURATION, code_activation="linear", output_activation="linear")
+DIVERGING = replace(LINEAR, learning_rate=1e50)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_diverged_configuration_ends_with_a_complete_record(dtype: torch.dtype) -> None:
+    """Its last record has a validation MSE that is not finite, and there is no warning."""
+    records = list(
+        cross_validate(table(40), DIVERGING, folds=make_folds(40, 4, seed=0), max_epochs=9, seed=0, dtype=dtype)
+    )
+    *before, last = (np.isfinite(record.val_mse).all() for record in records)
+    assert all(before)
+    assert not last
+    assert len(records) < 9
+    assert records[-1].val_fve.shape == records[-1].dead_code_units.shape == (4,)
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 10_000, 2**24])
+def test_a_diverged_configuration_leaves_its_pack(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is reported that one time more; the others go on as they would alone."""
+    monkeypatch.setattr(module, "MAX_STACK_STATE_BYTES", stack_bytes)
+    values, folds = table(161), make_folds(161, 5, seed=1)
+    others = [LINEAR, replace(LINEAR, layer_sizes=(4, 3, 1), learning_rate=1e-3)]
+    pack = list(
+        cross_validate_pack(
+            values, [others[0], DIVERGING, others[1]], folds=folds, max_epochs=4, seed=3, dtype=torch.float64
+        )
+    )
+    n_diverging = sum(1 in records for records in pack)
+    assert [sorted(records) for records in pack] == [[0, 1, 2]] * n_diverging + [[0, 2]] * (4 - n_diverging)
+    assert not np.isfinite(pack[n_diverging - 1][1].val_mse).all()
+    for c, configuration in zip((0, 2), others, strict=True):
+        expected = run(values, configuration, folds, max_epochs=4)
+        assert_equal(stacked([records[c] for records in pack]), expected, rtol=1e-10)

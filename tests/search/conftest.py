@@ -1,0 +1,71 @@
+"""One small search for all tests that look at what a search leaves, and one Ray for those that search themselves."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from search import SearchResult, SearchSettings, parse_settings, run_search
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A Ray that `run_search` finds and uses, so that not every test waits for one of its own."""
+    import search.runner  # noqa: F401  # it prepares Ray's environment, which must be done before Ray is imported
+
+    import ray  # isort: skip
+
+    ray.init(
+        address="local",
+        num_cpus=min(2, len(os.sched_getaffinity(0))),
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def table_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 90 rows: six measurements in different units that follow from two causes, and a text column."""
+    generator = np.random.default_rng(7)
+    causes = generator.normal(size=(90, 2))
+    values = np.tanh(causes @ generator.normal(size=(2, 6))) + 0.05 * generator.normal(size=(90, 6))
+    table = pd.DataFrame(values * [1, 10, 100, 0.1, 5, 2] + [0, 5, -50, 0, 1000, 3], columns=list("abcdef"))
+    table.insert(2, "kind", generator.choice(["wren", "finch"], 90))
+    path = tmp_path_factory.mktemp("data") / "birds.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def settings(table_csv: Path) -> SearchSettings:
+    """Four configurations, three folds, six epochs."""
+    return parse_settings(
+        {
+            "seed": 5,
+            "data": {"source": str(table_csv), "label_column": "kind"},
+            "bottleneck": {"code_sizes": [2]},
+            "space": {"hidden": ["", "5"], "learning_rate": 0.01, "batch_size": 16},
+            "search": {"n_splits": 3, "max_epochs": 6},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def searched(settings: SearchSettings, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """The finished search of `settings`; its directory is only to be read."""
+    return run_search(settings, results_dir=tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture
+def search_copy(searched: SearchResult, tmp_path: Path) -> Path:
+    """A copy of the finished search that a test may change: the folder "birds" in the test's own folder."""
+    return Path(shutil.copytree(searched.directory, tmp_path / searched.directory.name))

@@ -1,0 +1,282 @@
+"""The command `ae-search`: exit status, standard output and standard error of every subcommand."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ae_model import load_model
+from search import SearchResult, load_trials
+from search.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+COMMANDS = ["run", "bottleneck", "status", "trials", "select", "retrain", "evaluate", "encode", "decode", "reconstruct"]
+
+# Arguments, and what the one line must name. The files are made by `inputs`.
+WRONG: list[tuple[list[str], list[str]]] = [
+    (["run", "none.toml"], ["none.toml", "no such settings file"]),
+    (["run", "broken.toml"], ["broken.toml", "TOML"]),
+    (["run", "--set", "search.n_split=3"], ["search.n_split", "n_splits"]),
+    (["run", "--set", "search.n_splits=three"], ["search.n_splits", "three"]),
+    (["run", "--set", "search.n_splits=1.5"], ["search.n_splits", "1.5"]),
+    (["run", "--set", "n_splits"], ["--set", "n_splits"]),
+    (["run", "--set", "search.algorithm=random"], ["search.num_samples"]),
+    (["run", "--data", "small.csv", "--set", "search.n_splits=9"], ["n_splits=9", "n_samples=8"]),
+    (["run", "--data", "small.csv", "--set", "bottleneck.code_sizes=3"], ["3", "bottleneck.code_sizes"]),
+    (["run", "--data", "none.csv"], ["none.csv", "no such file"]),
+    (["run", "--data", "gap.csv"], ["gap.csv", "row 4", "'b'"]),
+    (["run", "--data", "nan.csv"], ["nan.csv", "row 4", "'b'", "nan"]),
+    (["run", "--data", "text.csv"], ["text.csv", "row 2", "'c'", "'x'", "label_column"]),
+    (["run", "--data", "empty.csv"], ["empty.csv"]),
+    (["run", "--data", "small.csv", "--set", "data.label_column=kind"], ["data.label_column", "kind"]),
+    (["run", "--data", "constant.csv"], ["must vary"]),
+    (["run", "--data", "mnist", "--data-dir", "nowhere", "--set", "data.download=false"], ["mnist", "nowhere"]),
+    (["run", "--name", "../up"], ["--name", "'../up'"]),
+    (["run", "--name", ""], ["--name", "''"]),
+    (["run", "--set", "resources.cpus_per_trial=100000"], ["resources.cpus_per_trial", "100000"]),
+    (["run", "--nope"], ["--nope", "--help"]),
+    (["run", "--set"], ["--set", "--help"]),
+    (["run", "a.toml", "b.toml"], ["b.toml", "--help"]),
+    (["nope"], ["nope", "--help"]),
+    (["bottleneck", "--explained-variance", "2"], ["bottleneck.explained_variance", "2"]),
+    (["bottleneck", "--explained-variance", "much"], ["--explained-variance", "much"]),
+    (["status"], ["--help"]),
+    (["status", "nowhere"], ["nowhere", "no search's directory"]),
+    (["trials", "nowhere"], ["nowhere", "no search's directory"]),
+    (["trials", "nowhere", "--top", "0"], ["--top", "0"]),
+    (["select", "nowhere"], ["nowhere"]),
+    (["select", "nowhere", "--rule", "worst"], ["--rule", "worst", "one-se"]),
+    (["retrain", "nowhere"], ["nowhere"]),
+    (["retrain", "nowhere", "--rule", "best", "--trial", "a"], ["--rule", "--trial"]),
+    (["evaluate", "nowhere"], ["nowhere", "no model directory"]),
+    (["encode"], ["--help"]),
+    (["encode", "nowhere", "small.csv", "codes.csv"], ["nowhere", "no model directory"]),
+    (["encode", "nowhere", "small.csv", "codes.txt"], ["codes.txt", ".parquet"]),
+]
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files that `WRONG` names, in the working directory."""
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(10, 3)), columns=list("abc"))
+    table.to_csv(tmp_path / "small.csv", index=False)
+    (table * 0 + 1).to_csv(tmp_path / "constant.csv", index=False)
+    table.astype(object).assign(c=["1", "2", *"x" * 8]).to_csv(tmp_path / "text.csv", index=False)
+    table.loc[4, "b"] = np.nan
+    table.to_csv(tmp_path / "gap.csv", index=False)
+    table.to_csv(tmp_path / "nan.csv", index=False, na_rep="nan")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "broken.toml").write_text("seed = [")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Calls the command in this process; returns exit status, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ae-search", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code, *capsys.readouterr()
+
+    return call
+
+
+def _one_line(errors: str, parts: list[str]) -> None:
+    lines = errors.splitlines()
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("ae-search: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+@pytest.mark.parametrize(("arguments", "parts"), WRONG, ids=[" ".join(arguments) for arguments, _ in WRONG])
+def test_wrong_input(run: Run, inputs: Path, arguments: list[str], parts: list[str]) -> None:
+    """Status 2, one line on standard error that says what is wrong, nothing on standard output, nothing written."""
+    before = sorted(inputs.rglob("*"))
+    status, output, errors = run(*arguments)
+    assert (status, output) == (2, "")
+    _one_line(errors, parts)
+    assert sorted(inputs.rglob("*")) == before
+
+
+def test_wrong_input_does_not_wait_for_ray(inputs: Path) -> None:
+    """Every wrong input is refused before Ray is imported; a fresh process that tries them all has none."""
+    code = (
+        "import json, sys\n"
+        "from search.cli import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['ae-search', *arguments]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as stop:\n"
+        "        assert stop.code == 2, arguments\n"
+        "print('ray' in sys.modules)"
+    )
+    arguments = json.dumps([arguments for arguments, _ in WRONG])
+    done = subprocess.run([sys.executable, "-c", code, arguments], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert len(done.stderr.splitlines()) == len(WRONG)
+
+
+def _ae_search(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The installed command in a process of its own."""
+    command = [Path(sys.executable).with_name("ae-search"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_installed_command(inputs: Path) -> None:
+    """It behaves as the function does: status, and one line on standard error."""
+    done = _ae_search("run", "--data", "none.csv", "--results-dir", "results")
+    assert (done.returncode, done.stdout) == (2, "")
+    _one_line(done.stderr, ["none.csv"])
+    done = _ae_search("run", "--nope")
+    assert (done.returncode, done.stdout) == (2, "")
+    _one_line(done.stderr, ["--nope"])
+    assert not (inputs / "results").exists()
+
+
+def test_help(run: Run) -> None:
+    """Without arguments, and with --help, every command is listed; each command has a help of its own."""
+    for arguments in ([], ["--help"]):
+        status, output, errors = run(*arguments)
+        assert (status, errors) == (0, "")
+        assert all(f"  {command} " in output for command in COMMANDS)
+    for command in COMMANDS:
+        status, output, errors = run(command, "--help")
+        assert (status, errors) == (0, "")
+        assert f"ae-search {command}" in output
+
+
+def test_help_imports_nothing_slow() -> None:
+    """`ae-search --help` answers before torch, pandas or Ray are imported."""
+    code = (
+        "import sys; sys.argv = ['ae-search', '--help']\n"
+        "from search.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code\n"
+        "print({'ray', 'torch', 'pandas', 'sklearn', 'numpy', 'matplotlib', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_bottleneck(run: Run) -> None:
+    """The digits' code size for 95 % of the variance, and for less."""
+    status, output, errors = run("bottleneck")
+    assert (status, errors) == (0, "")
+    assert output.startswith("28 components explain 95.")
+    assert "1437 samples, 64 features" in output
+    fewer = run("bottleneck", "--data", "digits", "--explained-variance", "0.5")[1]
+    assert int(fewer.split()[0]) < 28
+
+
+def test_status_and_trials(run: Run, searched: SearchResult) -> None:
+    """Status in words, trials as a table, as CSV and as JSON."""
+    status, output, errors = run("status", searched.directory)
+    assert (status, errors) == (0, "")
+    assert "4 finished" in output
+    status, output, errors = run("trials", searched.directory, "--top", 1)
+    assert (status, errors) == (0, "")
+    assert searched.selection.trial_id in output
+    arguments = ("trials", searched.directory, "--sort", "val_fve_mean", "--top", "2", "--format")
+    status, output, errors = run(*arguments, "csv")
+    assert (status, errors) == (0, "")
+    expected = searched.trials.sort_values("val_fve_mean")["trial_id"].head(2).tolist()
+    table = pd.read_csv(io.StringIO(output), dtype={"trial_id": str})
+    assert list(table.columns) == list(searched.trials.columns)
+    assert table["trial_id"].tolist() == expected
+    status, output, errors = run(*arguments, "json")
+    assert (status, errors) == (0, "")
+    assert [record["trial_id"] for record in json.loads(output)] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [(["--sort", "colour"], ["--sort", "colour"]), (["--format", "xml"], ["--format", "xml"])],
+)
+def test_trials_with_wrong_options(run: Run, searched: SearchResult, arguments: list[str], parts: list[str]) -> None:
+    """One line, and no half of a table before it."""
+    status, output, errors = run("trials", searched.directory, *arguments)
+    assert (status, output) == (2, "")
+    _one_line(errors, parts)
+
+
+@pytest.mark.parametrize("rule", ["best", "one-se", "smallest-code"])
+def test_select(run: Run, search_copy: Path, rule: str) -> None:
+    """The winner by a rule is printed and written."""
+    status, output, errors = run("select", search_copy, "--rule", rule)
+    assert (status, errors) == (0, "")
+    written = json.loads((search_copy / "selection.json").read_text())
+    assert written["rule"] == rule
+    assert repr(rule) in output
+    assert written["trial_id"] in output
+
+
+def test_retrain_and_evaluate(run: Run, search_copy: Path) -> None:
+    """A trial that is named becomes a model of its own, with a picture, and is evaluated on the same test rows."""
+    last = load_trials(search_copy).sort_values("rank")["trial_id"].iloc[-1]
+    status, output, errors = run("retrain", search_copy, "--trial", last)
+    assert (status, errors) == (0, "")
+    model_dir = search_copy / f"trial-{last}"
+    assert str(model_dir) in output
+    assert (model_dir / "training_loss.png").is_file()
+    status, output, errors = run("evaluate", model_dir)
+    assert (status, errors) == (0, "")
+    written = json.loads((model_dir / "evaluation.json").read_text())
+    assert f"MSE {written['mse']:.5f}" in output
+    status, output, errors = run("evaluate", model_dir, "--data", "digits")
+    assert (status, output) == (2, "")
+    _one_line(errors, ["digits has 64 features", "takes 6"])
+
+
+def test_encode_decode_reconstruct(run: Run, searched: SearchResult, table_csv: Path, tmp_path: Path) -> None:
+    """The table that was searched, with its column of text, goes through all three."""
+    model_dir = searched.model_dir
+    codes, decoded, reconstructed = (tmp_path / name for name in ("codes.csv", "decoded.parquet", "x.npy"))
+    assert run("encode", model_dir, table_csv, codes) == (0, f"{codes}: 90 rows, 2 columns\n", "")
+    assert run("decode", model_dir, codes, decoded) == (0, f"{decoded}: 90 rows, 6 columns\n", "")
+    assert run("reconstruct", model_dir, table_csv, reconstructed) == (0, f"{reconstructed}: 90 rows, 6 columns\n", "")
+    x = pd.read_csv(table_csv)[list("abcdef")].to_numpy()
+    trained = load_model(model_dir)
+    np.testing.assert_allclose(pd.read_csv(codes).to_numpy(), trained.encode(x), rtol=1e-6)
+    assert list(pd.read_parquet(decoded).columns) == list("abcdef")
+    np.testing.assert_allclose(pd.read_parquet(decoded).to_numpy(), trained.reconstruct(x), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.load(reconstructed), trained.reconstruct(x))
+
+
+def test_run_of_a_finished_search(run: Run, search_copy: Path) -> None:
+    """Given its own settings, a search that is done says so without Ray: the same winner, on standard output."""
+    before = (search_copy / "trials.csv").read_bytes()
+    status, output, errors = run("run", search_copy / "settings.toml", "--results-dir", search_copy.parent)
+    assert (status, errors) == (0, "")
+    assert "Winner by the rule 'best', of 4 finished trials" in output
+    assert (search_copy / "trials.csv").read_bytes() == before
+    status, output, errors = run(
+        "run", search_copy / "settings.toml", "--results-dir", search_copy.parent, "--set", "seed=6"
+    )
+    assert (status, output) == (2, "")
+    _one_line(errors, ["seed (5 there, 6 now)", "--name"])
+
+
+def test_options_go_over_the_settings_file(run: Run, search_copy: Path, table_csv: Path) -> None:
+    """`--data`, `--name` and `--set` replace what the file says."""
+    toml = search_copy / "settings.toml"
+    toml.write_text(toml.read_text().replace(str(table_csv), "/nowhere.csv"))
+    arguments = ("--data", table_csv, "--name", "birds", "--set", "selection.rule=smallest-code")
+    status, output, errors = run("run", toml, "--results-dir", search_copy.parent, *arguments)
+    assert (status, errors) == (0, "")
+    assert "Winner by the rule 'smallest-code'" in output
+    assert "smallest-code" in toml.read_text()

@@ -1,0 +1,199 @@
+"""search.console: what a person or a pipe reads about a search."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from ae_model import Configuration, EpochRecord, load_model
+from search import Evaluation, SearchResult, load_trials
+from search.console import (
+    Monitor,
+    evaluation_text,
+    model_summary,
+    print_result,
+    print_trials,
+    selection_text,
+    status_text,
+    trials_table,
+)
+from search.ledger import DIVERGED, FINISHED, RUNNING, Ledger
+
+
+def _record(epoch: int, mean: float) -> EpochRecord:
+    values = np.full(3, mean)
+    return EpochRecord(
+        epoch=epoch, train_mse=values, val_mse=values, val_fve=values, dead_code_units=np.zeros(3, np.int64)
+    )
+
+
+def _text(trials: pd.DataFrame) -> str:
+    console = Console(file=io.StringIO(), width=250)
+    console.print(trials_table(trials))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_monitor_tells_how_far_it_is(
+    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts ended trials, those of an earlier run too, names the best, and writes to standard error alone."""
+    if terminal:
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        monkeypatch.setenv("TERM", "xterm")
+    with Monitor(n_trials=5, n_done=2, max_epochs=4, enabled=True) as monitor:
+        monitor("a", "6-5-2", RUNNING, [])
+        monitor("a", "6-5-2", RUNNING, [_record(1, 0.5), _record(2, 0.25)])
+        monitor("b", "6-2", RUNNING, [])
+        monitor("b", "6-2", DIVERGED, [_record(1, float("nan"))])
+        monitor("c", "6-3", FINISHED, [_record(4, 0.75)])
+        monitor("a", "6-5-2", FINISHED, [_record(3, 0.125), _record(4, 0.375)])
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.splitlines()[0].endswith("Searching 5 configurations, 2 of them done before")
+    assert "5/5 trials done" in errors
+    assert "0.12500 (6-5-2)" in errors, "the best epoch so far, and of which trial"
+
+
+def test_a_monitor_that_is_off_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a character."""
+    with Monitor(n_trials=1, n_done=0, max_epochs=1, enabled=False) as monitor:
+        monitor("a", "6-2", FINISHED, [_record(1, 0.5)])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_table_for_people(searched: SearchResult) -> None:
+    """It shows every trial with what varies, its rounded result and PCA's."""
+    lines = _text(searched.trials).splitlines()
+    assert len(lines) == 1 + len(searched.trials)
+    for line, (_, row) in zip(lines[1:], searched.trials.iterrows(), strict=True):
+        assert row["trial_id"] in line
+        assert row["layer_sizes"] in line
+        assert row["code_activation"] in line
+        assert f"{row['val_mse_mean']:.5f} ± {row['val_mse_se']:.5f}" in line
+        assert f"{row['pca_val_mse_mean']:.5f}" in line
+
+
+def test_the_texts(searched: SearchResult) -> None:
+    """Winner and test result in words, with the numbers of the files."""
+    selection = selection_text(searched.selection)
+    assert f"{searched.selection.val_mse_mean:.5f}" in selection
+    assert searched.selection.trial_id in selection
+    for tied in searched.selection.tied:
+        assert str(tied["trial_id"]) in selection
+    evaluation = evaluation_text(searched.evaluation)
+    assert f"MSE {searched.evaluation.mse:.5f}" in evaluation
+    assert f"PCA with 2 components: MSE {searched.evaluation.pca_mse:.5f}" in evaluation
+    assert f"{searched.evaluation.n_parameters:,}" in model_summary(load_model(searched.model_dir))
+
+
+@pytest.mark.parametrize(("mse", "words"), [(0.1, "better than PCA"), (0.3, "not better than PCA")])
+def test_the_verdict(mse: float, words: str) -> None:
+    """The test result is judged against PCA at equal code size."""
+    fields = dict.fromkeys(("mse_se", "fve", "psnr_db", "pca_fve", "mean_mse", "compression_ratio"), 0.5)
+    evaluation = Evaluation(
+        data="x", n_test=3, layer_sizes="6-2", code_size=2, n_parameters=9, mse=mse, dead_code_units=0, pca_mse=0.2,
+        per_feature_mse=[mse] * 6, **fields,
+    )  # fmt: skip
+    assert evaluation_text(evaluation).splitlines()[-1].strip().startswith(words)
+
+
+def test_the_end_of_a_run(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """Best trials, winner, test result, model, and where things lie; on standard output alone."""
+    print_result(searched)
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    assert selection_text(searched.selection).splitlines()[0] in output
+    assert evaluation_text(searched.evaluation).splitlines()[0] in output
+    for name in ("trials.csv", "validation_mse.png", "best"):
+        assert str(searched.directory / name) in output
+    positions = [output.index(trial_id) for trial_id in searched.trials.sort_values("rank")["trial_id"]]
+    assert positions == sorted(positions), "best first"
+
+
+@pytest.mark.parametrize("sort", ["rank", "number", "layer_sizes", "learning_rate", "error", "trial_id"])
+def test_trials_as_csv(searched: SearchResult, capsys: pytest.CaptureFixture[str], sort: str) -> None:
+    """A pipe gets every column of trials.csv, unrounded, sorted by the one that is asked for."""
+    print_trials(searched.directory, sort=sort, format_="csv")
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"trial_id": str})
+    expected = searched.trials.sort_values([sort, "number"] if sort != "number" else ["number"], ignore_index=True)
+    pd.testing.assert_frame_equal(table, expected.assign(error=np.nan), check_dtype=False, rtol=1e-15)
+
+
+def test_trials_as_json(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """So does a program that reads JSON."""
+    print_trials(searched.directory, sort="number", top=3, format_="json")
+    records = json.loads(capsys.readouterr().out)
+    assert len(records) == 3
+    for record, (_, row) in zip(records, searched.trials.iterrows(), strict=False):
+        assert list(record) == list(searched.trials.columns)
+        assert record["trial_id"] == row["trial_id"]
+        assert record["best_epoch"] == row["best_epoch"]
+        np.testing.assert_allclose(record["val_mse_mean"], row["val_mse_mean"], rtol=1e-12)
+        assert record["error"] is None
+
+
+def test_trials_as_a_table(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--top 2` are the two best, one line each."""
+    print_trials(searched.directory, top=2)
+    lines = capsys.readouterr().out.splitlines()
+    best = searched.trials.sort_values("rank")["trial_id"].tolist()
+    assert len(lines) == 3
+    assert best[0] in lines[1]
+    assert best[1] in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sort": "colour"}, r"--sort must be a column of trials\.csv, but is 'colour'.*trial_id, number"),
+        ({"format_": "xml"}, r"--format must be table, csv or json, but is 'xml'"),
+    ],
+)
+def test_wrong_options(
+    searched: SearchResult, capsys: pytest.CaptureFixture[str], options: dict[str, str], words: str
+) -> None:
+    """A column or a format that there is not is refused, and nothing is printed."""
+    with pytest.raises(ValueError, match=words):
+        print_trials(searched.directory, **options)  # type: ignore[arg-type]  # texts
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_status_of_a_search(searched: SearchResult) -> None:
+    """How many trials are in which state, and the best of those that have finished."""
+    lines = status_text(searched.directory).splitlines()
+    assert lines[0] == f"{searched.directory}: 4 trials: 4 finished"
+    best = searched.trials.sort_values("rank").iloc[0]
+    assert best["trial_id"] in lines[1]
+    assert f"{best['val_mse_mean']:.5f}" in lines[1]
+
+
+def test_a_search_that_has_only_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pending, running and failed trials have empty cells in the table and are counted in the status."""
+    with Ledger(tmp_path) as ledger:
+        ledger.enter_trials({name: Configuration(layer_sizes=(6, n)) for n, name in enumerate("abcd", 1)})
+        ledger.start("b")
+        ledger.record("b", [_record(1, 0.5)], host="node", fit_seconds=1.0)
+        ledger.start("c")
+        ledger.fail("c", "no memory")
+        status = status_text(tmp_path)
+        assert "4 trials" in status
+        for part in ("2 pending", "1 running", "1 failed"):
+            assert part in status
+        assert "best so far" not in status
+        for format_ in ("table", "csv", "json"):
+            print_trials(tmp_path, format_=format_)
+            assert "pending" in capsys.readouterr().out
+    assert len(_text(load_trials(tmp_path)).splitlines()) == 5
+
+
+def test_no_search(tmp_path: Path) -> None:
+    """A folder that is no search's is named."""
+    for describe in (status_text, print_trials):
+        with pytest.raises(ValueError, match="is no search's directory"):
+            describe(tmp_path)

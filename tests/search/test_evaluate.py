@@ -1,0 +1,157 @@
+"""search.evaluate: every number of evaluation.json against NumPy and scikit-learn."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.numpy import load_file
+from sklearn.decomposition import PCA
+from sklearn.metrics import mean_squared_error
+from sklearn.preprocessing import MinMaxScaler
+
+from ae_model import Scaling, SymmetricAutoencoder, TrainedAutoencoder, load_dataset, save_model
+from search import SearchResult, SearchSettings, evaluate_model
+
+ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0), "linear": lambda z: z, "tanh": np.tanh}
+
+
+def _forward(model_dir: Path, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Code and reconstruction of scaled rows by NumPy in float64, from the files alone."""
+    tensors = load_file(model_dir / "model.safetensors")
+    description = json.loads((model_dir / "model.json").read_text())
+    n_layers = len(description["layer_sizes"]) - 1
+    names = [description["hidden_activation"]] * (n_layers - 1)
+    values, outputs = x, []
+    for part, last in (("encoder", description["code_activation"]), ("decoder", description["output_activation"])):
+        for layer, name in enumerate([*names, last]):
+            weight, bias = (tensors[f"model.{part}.{2 * layer}.{kind}"] for kind in ("weight", "bias"))
+            values = ACTIVATIONS[name](values @ weight.astype(np.float64).T + bias)
+        outputs.append(values)
+    return outputs[0], outputs[1]
+
+
+def test_every_number_recomputed(searched: SearchResult, settings: SearchSettings) -> None:
+    """MSE, its error, FVE, PSNR, dead units and PCA's numbers equal those of an independent computation."""
+    dataset = load_dataset(settings.data.source, label_column="kind", seed=settings.seed)
+    table = pd.read_csv(settings.data.source).drop(columns="kind").to_numpy()
+    assert len(dataset.development) + len(dataset.test) == len(table)
+    scaler = MinMaxScaler((-1, 1)).fit(dataset.development.astype(np.float64))
+    development = scaler.transform(dataset.development.astype(np.float64))
+    x = scaler.transform(dataset.test.astype(np.float64))
+    code, reconstruction = _forward(searched.model_dir, x)
+    pca = PCA(2).fit(development)
+    pca_reconstruction = pca.inverse_transform(pca.transform(x))
+    mean = development.mean(axis=0)
+    written = json.loads((searched.model_dir / "evaluation.json").read_text())
+
+    mse = mean_squared_error(x, reconstruction)
+    np.testing.assert_allclose(written["mse"], mse, rtol=1e-4)
+    errors = np.mean((x - reconstruction) ** 2, axis=1)
+    np.testing.assert_allclose(written["mse_se"], np.std(errors, ddof=1) / np.sqrt(len(x)), rtol=1e-4)
+    np.testing.assert_allclose(
+        written["fve"], 1 - np.sum((x - reconstruction) ** 2) / np.sum((x - mean) ** 2), rtol=1e-4
+    )
+    np.testing.assert_allclose(written["psnr_db"], 20 * np.log10(2) - 10 * np.log10(mse), rtol=1e-4)
+    assert written["dead_code_units"] == int((np.abs(code).max(axis=0) == 0).sum())
+    pca_mse = mean_squared_error(x, pca_reconstruction)
+    np.testing.assert_allclose(written["pca_mse"], pca_mse, rtol=1e-6)
+    np.testing.assert_allclose(written["pca_fve"], 1 - pca_mse / np.mean((x - mean) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(written["mean_mse"], np.mean((x - mean) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(written["per_feature_mse"], np.mean((x - reconstruction) ** 2, axis=0), rtol=1e-4)
+    assert (written["n_test"], written["code_size"]) == (18, 2)
+    assert written["layer_sizes"] == searched.trials.sort_values("rank")["layer_sizes"].iloc[0]
+    assert written["compression_ratio"] == 3.0
+    tensors = load_file(searched.model_dir / "model.safetensors")
+    n_parameters = sum(t.size for name, t in tensors.items() if name.startswith("model."))
+    assert written["n_parameters"] == n_parameters
+    assert asdict(searched.evaluation) == written
+
+
+def test_evaluating_again_gives_the_same(search_copy: Path) -> None:
+    """The data the model was made from is found again from what the model says."""
+    path = search_copy / "best" / "evaluation.json"
+    before = path.read_bytes()
+    path.unlink()
+    evaluate_model(search_copy / "best")
+    assert path.read_bytes() == before
+
+
+def test_on_other_data(search_copy: Path, tmp_path: Path) -> None:
+    """A model is evaluated on the test split of whatever source is named, and scored by its own scaling."""
+    generator = np.random.default_rng(0)
+    np.savez(tmp_path / "other.npz", x=generator.normal(size=(30, 6)), x_test=generator.normal(size=(4, 6)))
+    evaluation = evaluate_model(search_copy / "best", str(tmp_path / "other.npz"))
+    assert (evaluation.data, evaluation.n_test) == ("other", 4)
+    assert json.loads((search_copy / "best" / "evaluation.json").read_text())["data"] == "other"
+
+
+def _save(directory: Path, layer_sizes: tuple[int, ...], **metadata: object) -> Path:
+    """An untrained linear model that works in the data's own units."""
+    model = SymmetricAutoencoder(
+        layer_sizes,
+        code_activation="linear",
+        output_activation="linear",
+        generator=torch.Generator().manual_seed(0),
+    )
+    if layer_sizes[0] == layer_sizes[-1]:
+        with torch.no_grad():
+            for linear in (model.encoder[0], model.decoder[0]):
+                linear.weight.copy_(torch.eye(layer_sizes[0]))
+                linear.bias.zero_()
+    n_features = layer_sizes[0]
+    scaling = Scaling(scale=np.ones(n_features), shift=np.zeros(n_features))
+    save_model(directory, TrainedAutoencoder(model=model.eval(), scaling=scaling, metadata=metadata))
+    return directory
+
+
+def test_a_perfect_model(tmp_path: Path) -> None:
+    """Without an error the PSNR is infinite, which JSON writes as null; every other number is a number."""
+    model_dir = _save(tmp_path / "model", (3, 3))
+    x = np.random.default_rng(0).integers(-1, 2, (20, 3)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x, x_test=x[:1])
+    evaluation = evaluate_model(model_dir, str(tmp_path / "x.npz"))
+    assert (evaluation.mse, evaluation.fve, evaluation.psnr_db) == (0.0, 1.0, float("inf"))
+    assert evaluation.mse_se == 0.0, "one sample has no spread"
+    written = json.loads((model_dir / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    assert written["psnr_db"] is None
+    assert written["fve"] == 1.0
+
+
+def test_samples_that_do_not_vary(tmp_path: Path) -> None:
+    """Where every sample equals the mean, the explained fractions are no numbers, and null in the file."""
+    model_dir = _save(tmp_path / "model", (3, 1))
+    np.savez(tmp_path / "x.npz", x=np.ones((20, 3)), x_test=np.ones((2, 3)))
+    evaluation = evaluate_model(model_dir, str(tmp_path / "x.npz"))
+    assert np.isnan(evaluation.fve)
+    written = json.loads((model_dir / "evaluation.json").read_text(), parse_constant=pytest.fail)
+    assert written["fve"] is None
+    assert written["pca_fve"] is None
+    assert written["mean_mse"] == 0.0
+
+
+def test_images(tmp_path: Path) -> None:
+    """For images the picture shows reconstructions, for tables the features' errors."""
+    model_dir = _save(tmp_path / "model", (64, 4))
+    evaluation = evaluate_model(model_dir, "digits")
+    assert evaluation.n_test == 360
+    assert (model_dir / "reconstructions.png").is_file()
+    assert not (model_dir / "feature_errors.png").exists()
+
+
+def test_what_cannot_be_evaluated(search_copy: Path, tmp_path: Path) -> None:
+    """Data of another width, a model that does not know its data, and a folder without a model are named."""
+    model_dir = search_copy / "best"
+    before = (model_dir / "evaluation.json").read_bytes()
+    with pytest.raises(ValueError, match=r"digits has 64 features, but the model in .* takes 6"):
+        evaluate_model(model_dir, "digits")
+    with pytest.raises(ValueError, match="no such file or folder"):
+        evaluate_model(model_dir, str(tmp_path / "none.csv"))
+    assert (model_dir / "evaluation.json").read_bytes() == before
+    with pytest.raises(ValueError, match=r"does not say what data it was made from.*--data"):
+        evaluate_model(_save(tmp_path / "model", (6, 2)))
+    with pytest.raises(ValueError, match="is no model directory"):
+        evaluate_model(search_copy)

@@ -1,0 +1,104 @@
+"""search.packs: every trial in one pack, with its like, and within the limits."""
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_model import Configuration
+from ae_model.activations import ACTIVATIONS
+from search.packs import MAX_PACK_FLOP, MAX_PADDING, make_packs
+
+Fields = list[tuple[tuple[int, ...], str, str, float, int]]
+# Fields of configurations, and not these themselves: beartype's checks draw random numbers, which strategies must not.
+_fields = st.tuples(
+    st.lists(st.sampled_from([2, 3, 8, 64, 512, 4096]), min_size=1, max_size=3).map(tuple),
+    st.sampled_from(["relu", "sigmoid"]),
+    st.sampled_from(["linear", "sigmoid"]),
+    st.sampled_from([0.1, 0.01]),
+    st.sampled_from([16, 32]),
+)
+_trials = st.lists(_fields, min_size=1, max_size=30, unique=True)
+_sample_epochs = st.sampled_from([10, 10**4, 10**7])
+
+
+def _make(fields: Fields) -> dict[str, Configuration]:
+    return {
+        f"t{number}": Configuration(
+            layer_sizes=(20, *sizes),
+            hidden_activation=hidden,
+            code_activation=code,
+            learning_rate=rate,
+            batch_size=batch_size,
+        )
+        for number, (sizes, hidden, code, rate, batch_size) in enumerate(fields)
+    }
+
+
+def _work(configurations: list[Configuration]) -> float:
+    """Multiplications and additions of three passes through a model as wide as the widest, for each member."""
+    widest = [max(widths) for widths in zip(*(c.layer_sizes for c in configurations), strict=True)]
+    weights = sum(2 * a * b for a, b in pairwise(widest))
+    biases = sum(a + b for a, b in pairwise(widest))
+    return 6.0 * len(configurations) * (weights + biases)
+
+
+@given(fields=_trials, sample_epochs=_sample_epochs)
+def test_every_trial_is_in_one_pack(fields: Fields, sample_epochs: int) -> None:
+    """Packs are a partition of the trials, the one with the most work first."""
+    trials = _make(fields)
+    packs = make_packs(trials, sample_epochs=sample_epochs)
+    assert sorted(trial_id for pack in packs for trial_id in pack) == sorted(trials)
+    assert all(packs)
+    work = [_work([trials[trial_id] for trial_id in pack]) for pack in packs]
+    assert work == sorted(work, reverse=True)
+
+
+@given(fields=_trials, sample_epochs=_sample_epochs)
+def test_members_share_what_one_batched_model_needs(fields: Fields, sample_epochs: int) -> None:
+    """Depth, batch size and activations are equal in a pack; widths too where zero padding would not stay zero."""
+    trials = _make(fields)
+    for pack in make_packs(trials, sample_epochs=sample_epochs):
+        members = [trials[trial_id] for trial_id in pack]
+        assert len({len(c.layer_sizes) for c in members}) == 1
+        assert len({c.batch_size for c in members}) == 1
+        names = {(c.hidden_activation, c.code_activation, c.output_activation) for c in members}
+        assert len(names) == 1
+        hidden, code, _ = names.pop()
+        if not (ACTIVATIONS[hidden].zero_at_zero and ACTIVATIONS[code].zero_at_zero):
+            assert len({c.layer_sizes for c in members}) == 1
+
+
+@given(fields=_trials, sample_epochs=_sample_epochs)
+def test_packs_are_small_and_hold_little_padding(fields: Fields, sample_epochs: int) -> None:
+    """A pack of more than one is within the limits for its work and for the part of it that is padding."""
+    trials = _make(fields)
+    for pack in make_packs(trials, sample_epochs=sample_epochs):
+        if len(pack) > 1:
+            members = [trials[trial_id] for trial_id in pack]
+            assert _work(members) * sample_epochs <= MAX_PACK_FLOP
+            own = sum(_work([member]) for member in members)
+            assert 1 - own / _work(members) <= MAX_PADDING + 1e-12
+
+
+@given(fields=_trials, sample_epochs=_sample_epochs, data=st.data())
+def test_the_order_of_the_trials_does_not_matter(fields: Fields, sample_epochs: int, data: st.DataObject) -> None:
+    """Which trials share a pack follows from what they are."""
+    trials = _make(fields)
+    shuffled = dict(data.draw(st.permutations(list(trials.items()))))
+    packs = {frozenset(pack) for pack in make_packs(trials, sample_epochs=sample_epochs)}
+    assert {frozenset(pack) for pack in make_packs(shuffled, sample_epochs=sample_epochs)} == packs
+
+
+def test_like_trials_do_share_a_pack() -> None:
+    """Ten learning rates of one small architecture are one pack; ten times 10 GB of parameters are ten."""
+    rates = [0.001 * n for n in range(1, 11)]
+    small = {str(r): Configuration(layer_sizes=(64, 32, 8), learning_rate=r) for r in rates}
+    assert len(make_packs(small, sample_epochs=10**4)) == 1
+    large = {str(r): Configuration(layer_sizes=(10**5, 10**4, 8), learning_rate=r) for r in rates}
+    assert len(make_packs(large, sample_epochs=10**4)) == 10
+
+
+def test_no_trials_no_packs() -> None:
+    """Nothing makes nothing."""
+    assert make_packs({}, sample_epochs=1) == []

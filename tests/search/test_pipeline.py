@@ -1,0 +1,362 @@
+"""search.run_search from end to end on real Ray: files, numbers, continuation, and what it must not see."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import MinMaxScaler
+
+from ae_model import Configuration, Dataset, cross_validate, load_dataset, load_model, make_folds
+from search import (
+    SearchResult,
+    SearchSettings,
+    bottleneck,
+    load_epochs,
+    load_folds,
+    load_settings,
+    load_trials,
+    parse_settings,
+    run_search,
+)
+from search.ledger import read_ledger
+from search.settings import BottleneckSettings
+from search.tables import TRIAL_COLUMNS
+
+# As DESIGN.md section 9 lists them, without the report; and what the pictures are of a table.
+FILES = {
+    "settings.toml", "environment.json", "ledger.sqlite", "trials.csv", "folds.csv", "epochs.parquet", "bottleneck.csv",
+    "bottleneck.png", "selection.json", "validation_mse.png", "best/model.safetensors", "best/model.json",
+    "best/evaluation.json", "best/training_loss.csv", "best/training_loss.png", "best/feature_errors.png",
+}  # fmt: skip
+
+
+def _changed(settings: SearchSettings, change: Mapping[str, Any]) -> SearchSettings:
+    """The settings with other values in one or more sections."""
+    content = settings.model_dump(exclude_none=True)
+    content["bottleneck"].pop("explained_variance")
+    for section, values in change.items():
+        content[section] = {**content[section], **values} if isinstance(values, dict) else values
+    return parse_settings(content)
+
+
+def _dataset(settings: SearchSettings) -> Dataset:
+    return load_dataset(settings.data.source, label_column=settings.data.label_column, seed=settings.seed)
+
+
+def _ledger_rows(directory: Path, table: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(directory / "ledger.sqlite")) as connection:
+        return connection.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def _what_was_found(directory: Path) -> dict[str, object]:
+    """All that a search finds out before it looks at the test rows: tables without times and hosts, and the model."""
+    timeless = ["fit_seconds", "host"]
+    model = load_model(directory / "best")
+    return {
+        "trials": load_trials(directory).drop(columns=timeless).to_csv(),
+        "folds": (directory / "folds.csv").read_bytes(),
+        "epochs": load_epochs(directory).to_csv(),
+        "bottleneck": (directory / "bottleneck.csv").read_bytes(),
+        "selection": (directory / "selection.json").read_bytes(),
+        "weights": (directory / "best" / "model.safetensors").read_bytes(),
+        "training": (directory / "best" / "training_loss.csv").read_bytes(),
+        "scaling": (model.scaling.scale.tobytes(), model.scaling.shift.tobytes()),
+    }
+
+
+def test_every_promised_file_is_there(searched: SearchResult) -> None:
+    """After a run the directory, named after the data, holds the documented files, and no temporary ones."""
+    directory = searched.directory
+    found = {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+    assert directory.name == "birds"
+    assert found >= FILES
+    assert not {path for path in found if path.endswith(".tmp")}
+    assert found - FILES <= {"ledger.lock", "ledger.sqlite-wal", "ledger.sqlite-shm"}
+    assert searched.model_dir == directory / "best"
+
+
+def test_the_tables_open_in_pandas(searched: SearchResult) -> None:
+    """They hold four trials, three folds of each, and six epochs of each, all finished."""
+    directory = searched.directory
+    trials = pd.read_csv(directory / "trials.csv", dtype={"trial_id": str})
+    assert list(trials.columns) == TRIAL_COLUMNS
+    assert trials["layer_sizes"].tolist() == ["6-2", "6-2", "6-5-2", "6-5-2"]
+    assert trials["code_activation"].tolist() == ["relu", "linear"] * 2
+    assert (trials["status"] == "finished").all()
+    assert (trials["epochs"] == 6).all()
+    assert trials["error"].isna().all()
+    assert (trials["fit_seconds"] > 0).all()
+    assert sorted(trials["rank"]) == [1, 2, 3, 4]
+    assert len(pd.read_csv(directory / "folds.csv")) == 4 * 3
+    assert len(pd.read_parquet(directory / "epochs.parquet")) == 4 * 6 * 3
+    pd.testing.assert_frame_equal(searched.trials, load_trials(directory))
+
+
+def test_the_trials_follow_from_the_epochs(searched: SearchResult) -> None:
+    """Every number of trials.csv and folds.csv is found again from epochs.parquet by plain pandas."""
+    directory = searched.directory
+    trials = pd.read_csv(directory / "trials.csv", dtype={"trial_id": str}).set_index("trial_id")
+    folds = pd.read_csv(directory / "folds.csv", dtype={"trial_id": str}).set_index(["trial_id", "fold"])
+    epochs = pd.read_parquet(directory / "epochs.parquet")
+    for trial, row in trials.iterrows():
+        of_trial = epochs[epochs["trial_id"] == trial].pivot_table(index="epoch", columns="fold", values="val_mse")
+        best = of_trial.mean(axis=1).idxmin()
+        values = of_trial.loc[best]
+        assert row["best_epoch"] == best
+        np.testing.assert_allclose(row["val_mse_mean"], np.mean(values), rtol=1e-14)
+        np.testing.assert_allclose(row["val_mse_std"], np.std(values, ddof=1), rtol=1e-12)
+        np.testing.assert_allclose(row["val_mse_se"], stats.sem(values), rtol=1e-12)
+        at_best = epochs[(epochs["trial_id"] == trial) & (epochs["epoch"] == best)].sort_values("fold")
+        of_folds = folds.loc[trial]
+        for column in ("train_mse", "val_mse", "val_fve", "dead_code_units"):
+            np.testing.assert_allclose(of_folds[column], at_best[column], rtol=1e-14)
+        for column in ("train_mse", "val_fve", "dead_code_units"):
+            np.testing.assert_allclose(row[f"{column}_mean"], at_best[column].mean(), rtol=1e-14)
+        np.testing.assert_allclose(row["pca_val_mse_mean"], of_folds["pca_val_mse"].mean(), rtol=1e-14)
+    np.testing.assert_array_equal(trials["rank"], stats.rankdata(trials["val_mse_mean"], method="min"))
+
+
+def test_the_workers_computed_what_the_model_package_computes(searched: SearchResult, settings: SearchSettings) -> None:
+    """Every reported value equals, to the bit, that of `cross_validate` called here, without Ray."""
+    dataset = _dataset(settings)
+    folds = make_folds(len(dataset.development), 3, settings.seed)
+    epochs = load_epochs(searched.directory)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(settings.resources.cpus_per_trial)
+    try:
+        for _, row in searched.trials.iterrows():
+            configuration = Configuration(
+                layer_sizes=tuple(map(int, row["layer_sizes"].split("-"))),
+                hidden_activation=row["hidden_activation"],
+                code_activation=row["code_activation"],
+                learning_rate=float(row["learning_rate"]),
+                batch_size=int(row["batch_size"]),
+            )
+            records = cross_validate(dataset.development, configuration, folds=folds, max_epochs=6, seed=settings.seed)
+            of_trial = epochs[epochs["trial_id"] == row["trial_id"]]
+            for record in records:
+                reported = of_trial[of_trial["epoch"] == record.epoch]
+                for column in ("train_mse", "val_mse", "val_fve", "dead_code_units"):
+                    np.testing.assert_array_equal(reported[column], getattr(record, column))
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def test_pca_beside_every_fold(searched: SearchResult, settings: SearchSettings) -> None:
+    """The baseline of each fold is scikit-learn's PCA, scaled and fitted on the fold's training rows alone."""
+    development = _dataset(settings).development.astype(np.float64)
+    expected = []
+    for fold in make_folds(len(development), 3, settings.seed):
+        scaler = MinMaxScaler((-1, 1)).fit(development[fold.train])
+        pca = PCA(2).fit(scaler.transform(development[fold.train]))
+        x = scaler.transform(development[fold.validation])
+        expected.append(np.mean((x - pca.inverse_transform(pca.transform(x))) ** 2))
+    for _, of_trial in load_folds(searched.directory).groupby("trial_id"):
+        np.testing.assert_allclose(of_trial["pca_val_mse"], expected, rtol=1e-9)
+
+
+def test_the_bottleneck_is_scikit_learns(searched: SearchResult, settings: SearchSettings) -> None:
+    """bottleneck.csv holds the explained variance ratio of the scaled development rows, and marks the code size."""
+    development = _dataset(settings).development.astype(np.float64)
+    ratio = PCA().fit(MinMaxScaler((-1, 1)).fit_transform(development)).explained_variance_ratio_
+    table = pd.read_csv(searched.directory / "bottleneck.csv")
+    assert list(table.columns) == ["n_components", "explained_variance_ratio", "cumulative", "chosen"]
+    assert table["n_components"].tolist() == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(table["explained_variance_ratio"], ratio, rtol=1e-8)
+    np.testing.assert_allclose(table["cumulative"], np.cumsum(ratio), rtol=1e-8)
+    assert table.loc[table["chosen"], "n_components"].tolist() == [2]
+
+
+@pytest.mark.parametrize("targets", [[0.5], [0.8, 0.95], [0.9, 0.9], [1.0]])
+def test_code_sizes_from_explained_variance(targets: list[float]) -> None:
+    """Each target's code size is the first number of components that reaches it; equal ones are listed once."""
+    dataset = load_dataset("digits")
+    proposal = bottleneck(dataset, BottleneckSettings(explained_variance=targets))
+    cumulative = np.cumsum(PCA().fit(dataset.development / 8.0 - 1).explained_variance_ratio_)
+    expected = [next(n for n in range(1, 65) if cumulative[n - 1] >= target - 1e-9) for target in targets]
+    assert proposal.code_sizes == list(dict.fromkeys(expected))
+    for code_size in proposal.code_sizes:
+        np.testing.assert_allclose(proposal.reached(code_size), cumulative[code_size - 1])
+
+
+def test_the_settings_can_be_used_again(searched: SearchResult, settings: SearchSettings) -> None:
+    """settings.toml is a settings file that means the same search; environment.json says on what it ran."""
+    assert load_settings(searched.directory / "settings.toml") == settings
+    environment = json.loads((searched.directory / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert environment["packages"]["numpy"] == np.__version__
+    assert environment["cpus"] >= 1
+
+
+def test_the_winner_is_the_best_trial(searched: SearchResult) -> None:
+    """The selection, selection.json and the model agree about the trial of rank 1."""
+    best = searched.trials.sort_values("rank").iloc[0]
+    written = json.loads((searched.directory / "selection.json").read_text())
+    metadata = load_model(searched.model_dir).metadata
+    assert searched.selection.trial_id == written["trial_id"] == metadata["trial_id"] == best["trial_id"]
+    assert searched.selection.best_epoch == metadata["epochs"] == best["best_epoch"]
+    assert written["n_finished"] == 4
+    assert {t["trial_id"] for t in written["tied"]} <= set(searched.trials["trial_id"]) - {best["trial_id"]}
+
+
+def test_running_again_trains_nothing(search_copy: Path, settings: SearchSettings) -> None:
+    """The same settings find everything done: the ledger's trials and epochs and trials.csv stay as they are."""
+    before = {table: _ledger_rows(search_copy, table) for table in ("trials", "epochs", "baselines")}
+    files = {name: (search_copy / name).read_bytes() for name in ("trials.csv", "folds.csv", "selection.json")}
+    found = _what_was_found(search_copy)
+    for name in files:
+        (search_copy / name).unlink()
+    result = run_search(settings, results_dir=search_copy.parent)
+    assert result.directory == search_copy
+    assert {table: _ledger_rows(search_copy, table) for table in before} == before
+    assert {name: (search_copy / name).read_bytes() for name in files} == files
+    assert _what_was_found(search_copy) == found
+
+
+def test_a_wider_space_trains_only_what_is_new(search_copy: Path, settings: SearchSettings, local_ray: None) -> None:
+    """Two more layer configurations are trained, the four old trials keep their values and times to the bit."""
+    old = load_trials(search_copy).set_index("trial_id")
+    old_epochs = load_epochs(search_copy)
+    wider = _changed(settings, {"space": {"hidden": ["9", "", "5"], "code_activation": ["linear", "relu"]}})
+    result = run_search(wider, results_dir=search_copy.parent)
+    trials = result.trials.set_index("trial_id")
+    assert result.trials["layer_sizes"].tolist() == ["6-9-2"] * 2 + ["6-2"] * 2 + ["6-5-2"] * 2
+    assert result.trials["number"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert (trials["status"] == "finished").all()
+    same = [column for column in old.columns if column not in ("number", "rank")]
+    pd.testing.assert_frame_equal(trials.loc[old.index, same], old[same], check_exact=True)
+    epochs = load_epochs(search_copy)
+    kept = epochs[epochs["trial_id"].isin(old.index)].drop(columns="number")
+    keys = ["trial_id", "epoch", "fold"]
+    pd.testing.assert_frame_equal(
+        kept.sort_values(keys, ignore_index=True),
+        old_epochs.drop(columns="number").sort_values(keys, ignore_index=True),
+        check_exact=True,
+    )
+    started = dict(read_ledger(search_copy, "SELECT trial_id, started_at FROM trials")[1])  # type: ignore[arg-type]  # pairs
+    assert max(started[t] for t in old.index) < min(started[t] for t in trials.index.difference(old.index))
+
+
+def test_a_narrower_space_keeps_what_was_found(search_copy: Path, settings: SearchSettings) -> None:
+    """The trials that are no longer searched stay in the table, behind the others, and nothing is trained."""
+    epochs = _ledger_rows(search_copy, "epochs")
+    narrower = _changed(settings, {"space": {"hidden": ["5"]}})
+    for _ in range(2):
+        result = run_search(narrower, results_dir=search_copy.parent)
+        assert result.trials["layer_sizes"].tolist() == ["6-5-2", "6-5-2", "6-2", "6-2"]
+        assert result.trials["number"].tolist() == [1, 2, 3, 4]
+    assert _ledger_rows(search_copy, "epochs") == epochs
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"search": {"n_splits": 4}}, r"search\.n_splits \(3 there, 4 now\)"),
+        ({"search": {"max_epochs": 7}}, r"search\.max_epochs \(6 there, 7 now\)"),
+        ({"seed": 6}, r"seed \(5 there, 6 now\)"),
+        ({"data": {"max_samples": 40}}, r"data \(other samples\)"),
+        ({"search": {"n_splits": 4, "max_epochs": 7}}, r"search\.n_splits.*search\.max_epochs"),
+    ],
+)
+def test_settings_that_change_what_a_trial_means_are_refused(
+    search_copy: Path, settings: SearchSettings, change: dict[str, Any], words: str
+) -> None:
+    """They are named with both values and the way out, and the search is left as it was."""
+    before = {path: path.read_bytes() for path in search_copy.rglob("*") if path.suffix in (".csv", ".toml", ".json")}
+    trials = _ledger_rows(search_copy, "trials")
+    with pytest.raises(ValueError, match=words + r".*give another --name") as caught:
+        run_search(_changed(settings, change), results_dir=search_copy.parent)
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in before} == before
+    assert _ledger_rows(search_copy, "trials") == trials
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"search": {"n_splits": 73}}, r"n_splits=73, n_samples=72"),
+        ({"bottleneck": {"code_sizes": [6]}}, r"gives 6 and the data has 6"),
+        ({"resources": {"cpus_per_trial": 10_000}}, r"resources\.cpus_per_trial must be at most \d+"),
+        ({"resources": {"gpus_per_trial": 99.0}}, r"resources\.gpus_per_trial must be at most \d+"),
+        ({"data": {"source": "/nowhere/at/all.csv"}}, r"/nowhere/at/all\.csv: no such file"),
+        ({"data": {"label_column": "colour"}}, r"label_column = 'colour'"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data_write_nothing(
+    settings: SearchSettings, change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    """What does not fit data or machine is refused before a folder is made."""
+    with pytest.raises(ValueError, match=words):
+        run_search(_changed(settings, change), results_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_test_rows_change_nothing_but_the_evaluation(
+    searched: SearchResult, settings: SearchSettings, local_ray: None, tmp_path: Path
+) -> None:
+    """Two sources with the same `x` and wildly different `x_test` give the same search and model to the bit."""
+    x = _dataset(settings).development
+    generator = np.random.default_rng(0)
+    results = []
+    for name, x_test in (("a", x[:20] * 1.01), ("b", generator.normal(size=(7, 6)) * 1e6)):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "data.npz", x=x, x_test=x_test)
+        own = _changed(settings, {"data": {"source": str(tmp_path / name / "data.npz")}})
+        content = own.model_dump(exclude_none=True)
+        del content["data"]["label_column"], content["bottleneck"]["explained_variance"]
+        results.append(run_search(parse_settings(content), results_dir=tmp_path / name))
+    first, second = (_what_was_found(result.directory) for result in results)
+    for what, found in first.items():
+        assert found == second[what], what
+    assert first["folds"] == _what_was_found(searched.directory)["folds"], "and so does a table with these rows"
+    evaluations = [(result.model_dir / "evaluation.json").read_bytes() for result in results]
+    assert evaluations[0] != evaluations[1]
+    assert results[0].evaluation.mse < results[1].evaluation.mse
+    assert [result.evaluation.n_test for result in results] == [20, 7]
+
+
+def test_mnist_is_learned(mnist_dir: Path, local_ray: None, tmp_path: Path) -> None:
+    """On 500 real images the winner explains more than the mean image does, on images it has not seen."""
+    settings = parse_settings(
+        {
+            "data": {"source": "mnist", "data_dir": str(mnist_dir), "download": False, "max_samples": 500},
+            "bottleneck": {"code_sizes": [16]},
+            "space": {"hidden": ["", "32"], "code_activation": "linear", "learning_rate": 3e-3, "batch_size": 16},
+            "search": {"n_splits": 3, "max_epochs": 8},
+        }
+    )
+    result = run_search(settings, results_dir=tmp_path)
+    assert result.directory == tmp_path / "mnist"
+    assert result.evaluation.n_test == 10_000
+    assert (result.trials["val_fve_mean"] > 0).all(), "the mean of the training rows explains nothing"
+    assert result.evaluation.fve > 0
+    assert result.evaluation.mse < result.evaluation.mean_mse
+    assert (result.model_dir / "reconstructions.png").is_file()
+
+
+def test_a_folder_that_holds_something_else(settings: SearchSettings, tmp_path: Path) -> None:
+    """A file in the place of the folder is refused."""
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(ValueError, match=r"taken.*cannot be made"):
+        run_search(settings, name="taken", results_dir=tmp_path)
+    with pytest.raises(ValueError, match="--name must be"):
+        run_search(settings, name="../taken", results_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_search_can_be_moved(search_copy: Path, settings: SearchSettings) -> None:
+    """A directory that was renamed continues under its new name."""
+    moved = Path(shutil.move(search_copy, search_copy.with_name("moved")))
+    result = run_search(settings, name="moved", results_dir=moved.parent)
+    assert result.directory == moved
+    assert (result.trials["status"] == "finished").all()

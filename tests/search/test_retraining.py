@@ -1,0 +1,133 @@
+"""search.retraining: the model on disk is the configuration trained on all development rows, and on nothing else."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.preprocessing import MinMaxScaler
+
+from ae_model import Configuration, fit_autoencoder, fit_scaling, load_dataset, load_model
+from search import SearchResult, SearchSettings, load_trials, retrain
+from search.ledger import Ledger
+
+
+def test_the_model_is_the_winner_trained_on_all_development_rows(
+    searched: SearchResult, settings: SearchSettings
+) -> None:
+    """Weights and loss equal those of `fit_autoencoder` for the best number of epochs."""
+    dataset = load_dataset(settings.data.source, label_column="kind", seed=settings.seed)
+    best = searched.trials.sort_values("rank").iloc[0]
+    configuration = Configuration(
+        layer_sizes=tuple(map(int, best["layer_sizes"].split("-"))),
+        hidden_activation=best["hidden_activation"],
+        code_activation=best["code_activation"],
+        learning_rate=float(best["learning_rate"]),
+        batch_size=int(best["batch_size"]),
+    )
+    n_epochs = int(best["best_epoch"])
+    model, losses = fit_autoencoder(
+        dataset.development, fit_scaling(dataset.development), configuration, epochs=n_epochs, seed=settings.seed
+    )
+    saved = load_model(searched.model_dir)
+    assert saved.model.layer_sizes == configuration.layer_sizes
+    assert saved.model.code_activation == configuration.code_activation
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_allclose(saved.model.state_dict()[name].numpy(), tensor.numpy(), rtol=1e-5, atol=1e-6)
+    table = pd.read_csv(searched.model_dir / "training_loss.csv")
+    assert list(table.columns) == ["step", "epoch", "mse"]
+    assert table["step"].tolist() == list(range(1, losses.size + 1))
+    assert table["epoch"].tolist() == np.repeat(np.arange(1, n_epochs + 1), losses.shape[1]).tolist()
+    np.testing.assert_allclose(table["mse"], losses.ravel(), rtol=1e-5)
+    assert losses.shape[1] == -(-72 // 16), "72 development rows in batches of 16"
+
+
+def test_the_scaling_is_that_of_the_development_rows(searched: SearchResult, settings: SearchSettings) -> None:
+    """The stored scaling equals scikit-learn's MinMaxScaler, fitted on the development rows alone."""
+    dataset = load_dataset(settings.data.source, label_column="kind", seed=settings.seed)
+    scaler = MinMaxScaler((-1, 1)).fit(dataset.development.astype(np.float64))
+    scaling = load_model(searched.model_dir).scaling
+    np.testing.assert_allclose(scaling.scale, scaler.scale_, rtol=1e-12)
+    np.testing.assert_allclose(scaling.shift, scaler.min_, rtol=1e-9)
+
+
+def test_the_model_says_where_it_comes_from(searched: SearchResult, settings: SearchSettings) -> None:
+    """model.json holds trial, epochs, data and seed, and the feature names; the label is none of them."""
+    trained = load_model(searched.model_dir)
+    assert trained.feature_names == tuple("abcdef")
+    assert trained.image_shape is None
+    assert trained.metadata["trial_id"] == searched.selection.trial_id
+    assert trained.metadata["epochs"] == searched.selection.best_epoch
+    assert trained.metadata["seed"] == settings.seed
+    assert trained.metadata["data"] == settings.data.model_dump()
+
+
+def test_retraining_repeats(search_copy: Path, searched: SearchResult) -> None:
+    """The same winner is trained to the same bytes."""
+    files = ("model.safetensors", "model.json", "training_loss.csv")
+    before = [(searched.model_dir / name).read_bytes() for name in files]
+    for name in files:
+        (search_copy / "best" / name).unlink()
+    assert retrain(search_copy) == search_copy / "best"
+    assert [(search_copy / "best" / name).read_bytes() for name in files] == before
+
+
+def test_a_trial_that_is_named(search_copy: Path) -> None:
+    """Any trial can be trained, by an unambiguous beginning of its id, into a directory of its own."""
+    trials = load_trials(search_copy)
+    last = trials.sort_values("rank").iloc[-1]
+    ids = trials["trial_id"]
+    beginning = next(last["trial_id"][:n] for n in range(1, 11) if ids.str.startswith(last["trial_id"][:n]).sum() == 1)
+    before = (search_copy / "best" / "model.safetensors").read_bytes()
+    model_dir = retrain(search_copy, trial=beginning)
+    assert model_dir == search_copy / f"trial-{last['trial_id']}"
+    metadata = json.loads((model_dir / "model.json").read_text())["metadata"]
+    assert (metadata["trial_id"], metadata["epochs"]) == (last["trial_id"], last["best_epoch"])
+    assert (search_copy / "best" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("rule", ["one-se", "smallest-code"])
+def test_a_rule_chooses_what_is_trained(search_copy: Path, rule: str) -> None:
+    """`best` is the winner by the rule that is given."""
+    model_dir = retrain(search_copy, rule=rule)  # type: ignore[arg-type]  # one of the three
+    written = json.loads((search_copy / "selection.json").read_text())
+    assert written["rule"] == rule
+    assert load_model(model_dir).metadata["trial_id"] == written["trial_id"]
+
+
+@pytest.mark.parametrize(("trial", "words"), [("", "begins 4"), ("xyz", "'xyz'.*begins 0"), ("../best", "begins 0")])
+def test_a_name_that_is_no_trials(search_copy: Path, trial: str, words: str) -> None:
+    """A beginning of no id, or of several, is refused with the number of trials it fits."""
+    with pytest.raises(ValueError, match=rf"--trial .*{words}.*ae-search trials"):
+        retrain(search_copy, trial=trial)
+
+
+def test_a_trial_without_a_complete_epoch(search_copy: Path) -> None:
+    """It cannot be trained for its best number of epochs: its status is named."""
+    trial_id = str(load_trials(search_copy)["trial_id"].iloc[0])
+    with Ledger(search_copy) as ledger:
+        ledger.start(trial_id)
+        ledger.fail(trial_id, "lost")
+    with pytest.raises(ValueError, match=rf"--trial {trial_id} has no complete epoch \(status failed\)"):
+        retrain(search_copy, trial=trial_id)
+
+
+def test_other_data_under_the_same_name(search_copy: Path, settings: SearchSettings, tmp_path: Path) -> None:
+    """If the file has changed since the search, nothing is trained on it."""
+    path = tmp_path / "birds.csv"
+    table = pd.read_csv(settings.data.source)
+    table["a"] += 1
+    table.to_csv(path, index=False)
+    toml = search_copy / "settings.toml"
+    toml.write_text(toml.read_text().replace(settings.data.source, str(path)))
+    before = (search_copy / "best" / "model.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=r"'birds' holds other development samples than when .* was searched"):
+        retrain(search_copy)
+    assert (search_copy / "best" / "model.safetensors").read_bytes() == before
+
+
+def test_no_search(tmp_path: Path) -> None:
+    """A folder that is no search's is named."""
+    with pytest.raises(ValueError, match="is no search's directory"):
+        retrain(tmp_path, trial="a")

@@ -1,0 +1,208 @@
+"""search.runner: trials that fail, workers and drivers that die; against the same computation without Ray."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ae_model import Configuration, cross_validate, load_dataset, make_folds
+from search import SearchSettings, load_epochs, load_trials, parse_settings, run_search
+from search.cli import main
+from search.console import status_text
+from search.settings import to_toml
+
+TOO_DEEP_FOR_THIS_RATE = "200-200-200-200-200-200"
+TOO_WIDE_FOR_ANY_MEMORY = "5000000-5000000"
+"""2e14 bytes, more than a process can address."""
+
+
+def _settings(table: Path, *, hidden: list[str], max_epochs: int, learning_rate: float) -> SearchSettings:
+    return parse_settings(
+        {
+            "data": {"source": str(table), "label_column": "kind"},
+            "bottleneck": {"code_sizes": [2]},
+            "space": {
+                "hidden": hidden,
+                "hidden_activation": "linear",
+                "code_activation": "linear",
+                "output_activation": "linear",
+                "learning_rate": learning_rate,
+                "batch_size": 16,
+            },
+            "search": {"n_splits": 3, "max_epochs": max_epochs},
+        }
+    )
+
+
+def test_a_trial_that_fails_or_diverges_does_not_end_the_search(
+    table_csv: Path, local_ray: None, tmp_path: Path
+) -> None:
+    """At a wild learning rate one trial finishes, one diverges, one finds no memory: each has its row and status."""
+    hidden = [TOO_WIDE_FOR_ANY_MEMORY, TOO_DEEP_FOR_THIS_RATE, ""]
+    settings = _settings(table_csv, hidden=hidden, max_epochs=3, learning_rate=10.0)
+    result = run_search(settings, results_dir=tmp_path)
+    failed, diverged, finished = (row for _, row in result.trials.iterrows())
+    assert (failed["status"], diverged["status"], finished["status"]) == ("failed", "diverged", "finished")
+    assert failed["error"].startswith("RuntimeError: ")
+    assert "memory" in failed["error"]
+    assert diverged["epochs"] < 3, "it ends with the epoch in which it diverges"
+    assert result.trials["rank"].notna().tolist() == [False, False, True]
+    assert result.selection.trial_id == finished["trial_id"]
+    assert result.selection.n_finished == 1
+    again = run_search(settings, results_dir=tmp_path)
+    assert again.trials["status"].tolist() == ["failed", "diverged", "finished"]
+    assert again.trials.loc[1:, "fit_seconds"].tolist() == result.trials.loc[1:, "fit_seconds"].tolist()
+
+
+def test_a_search_in_which_nothing_finishes(
+    table_csv: Path,
+    local_ray: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It raises RuntimeError with the reasons; tables and status are there, a model is not.
+
+    The command ends with status 1 and one line.
+    """
+    hidden = [TOO_DEEP_FOR_THIS_RATE, "300-300-300-300-300-300"]
+    settings = _settings(table_csv, hidden=hidden, max_epochs=3, learning_rate=10.0)
+    with pytest.raises(RuntimeError, match=r"no trial could be finished.*diverged") as caught:
+        run_search(settings, results_dir=tmp_path)
+    directory = tmp_path / "birds"
+    assert str(directory) in str(caught.value)
+    assert (load_trials(directory)["status"] == "diverged").all()
+    assert (directory / "trials.csv").is_file()
+    assert not (directory / "best").exists()
+    assert not (directory / "selection.json").exists()
+    assert "2 diverged" in status_text(directory)
+    arguments = ["ae-search", "run", str(directory / "settings.toml"), "--results-dir", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr() == ("", f"ae-search: {caught.value}\n")
+
+
+def test_a_quiet_search(table_csv: Path, tmp_path: Path) -> None:
+    """A program that calls `run_search` sees not one character of it, nor of the Ray that it starts and stops."""
+    settings = _settings(table_csv, hidden=["", "5"], max_epochs=2, learning_rate=0.01)
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    code = (
+        "import sys; from search import load_settings, run_search; "
+        "result = run_search(load_settings(sys.argv[1]), name='quiet', results_dir=sys.argv[2], verbose=False); "
+        "import ray; assert not ray.is_initialized(); assert len(result.trials) == 2"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(tmp_path / "settings.toml"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def _children(pid: int) -> Iterator[int]:
+    """Process ids of all descendants."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):  # it has ended meanwhile
+            continue
+        if parent == pid:
+            yield int(stat.parent.name)
+            yield from _children(int(stat.parent.name))
+
+
+def _workers(pid: int) -> list[int]:
+    """Process ids of the trials of a driver."""
+    return [child for child in _children(pid) if b".train" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    give_up = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < give_up, "the search is stuck"
+        time.sleep(0.1)
+
+
+def _first(directory: Path, query: str) -> float:
+    """The first value of a query, 0 where there is none yet."""
+    if not (directory / "ledger.sqlite").exists():
+        return 0.0
+    with closing(sqlite3.connect(directory / "ledger.sqlite", timeout=30)) as connection:
+        try:
+            return float(connection.execute(query).fetchone()[0] or 0)
+        except sqlite3.OperationalError:  # the table is not made yet
+            return 0.0
+
+
+def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Path, tmp_path: Path) -> None:
+    """Kill a worker, interrupt the command, repeat it: the table is that of an undisturbed computation, to the bit.
+
+    The interrupted command ends with 130 and one line that says how to continue, and chooses no winner.
+    """
+    n_epochs = 1500
+    settings = _settings(table_csv, hidden=["", "5"], max_epochs=n_epochs, learning_rate=0.01)
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    directory = tmp_path / "results" / "birds"
+    command = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            _wait_until(lambda: _first(directory, "SELECT count(*) FROM epochs") > 0, process)
+            started = _first(directory, "SELECT max(started_at) FROM trials")
+            os.kill(_workers(process.pid)[0], signal.SIGKILL)
+            _wait_until(lambda: _first(directory, "SELECT max(started_at) FROM trials") > started, process)
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
+    assert "Winner" not in output
+    assert errors.splitlines()[-1].startswith("ae-search: interrupted")
+    assert "continue" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert not (directory / "best").exists()
+    assert not (load_trials(directory)["status"] == "finished").all()
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "6-5-2" in done.stdout
+    assert "results/birds/trials.csv" in done.stdout
+    assert json.loads((directory / "best" / "evaluation.json").read_text())["mse"] > 0
+
+    dataset = load_dataset(table_csv, label_column="kind", seed=0)
+    folds = make_folds(len(dataset.development), 3, 0)
+    epochs = load_epochs(directory)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _, row in load_trials(directory).iterrows():
+            configuration = Configuration(
+                layer_sizes=tuple(map(int, row["layer_sizes"].split("-"))),
+                hidden_activation="linear",
+                code_activation="linear",
+                output_activation="linear",
+                learning_rate=0.01,
+                batch_size=16,
+            )
+            records = cross_validate(dataset.development, configuration, folds=folds, max_epochs=n_epochs, seed=0)
+            expected = np.array([record.val_mse for record in records])
+            of_trial = epochs[epochs["trial_id"] == row["trial_id"]]
+            np.testing.assert_array_equal(of_trial["val_mse"].to_numpy().reshape(n_epochs, 3), expected)
+            assert row["best_epoch"] == expected.mean(axis=1).argmin() + 1
+    finally:
+        torch.set_num_threads(n_threads)

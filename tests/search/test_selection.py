@@ -1,0 +1,204 @@
+"""search.selection: the rules on tables made by hand, and the corrected test against its formula."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from ae_model import Configuration, EpochRecord
+from search.ledger import DIVERGED, FINISHED, Ledger
+from search.selection import RULES, SIGNIFICANCE, Rule, corrected_p_value, select, select_winner
+from search.settings import parse_settings, to_toml
+
+K = 4
+
+# name: validation MSE of the folds, code size, number of parameters, status. The best has the mean 10 and the standard
+# error 1, so "near" is what has a mean of at most 11.
+TRIALS: dict[str, tuple[list[float], int, int, str]] = {
+    "far": ([20, 21, 22, 23], 1, 10, "finished"),
+    "best": ([8.267949192431123, 8.267949192431123, 11.732050807568877, 11.732050807568877], 8, 900, "finished"),
+    "border": ([11, 11, 11, 11], 8, 200, "finished"),
+    "small": ([10.9, 10.9, 10.9, 10.9], 3, 500, "finished"),
+    "small and worse": ([10.95, 10.95, 10.95, 10.95], 3, 300, "finished"),
+    "beyond": ([11.1, 11.1, 11.1, 11.1], 2, 100, "finished"),
+    "diverged": ([1, 1, 1, 1], 1, 1, "diverged"),
+    "running": ([2, 2, 2, 2], 1, 1, "running"),
+}
+
+
+def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of trials and folds as `load_trials` and `load_folds` return them, as far as a choice needs them."""
+    rows: list[dict[str, Any]] = []
+    folds: list[dict[str, Any]] = []
+    for number, (name, (values, code_size, n_parameters, status)) in enumerate(trials.items(), 1):
+        rows.append(
+            {
+                "trial_id": name,
+                "number": number,
+                "status": status,
+                "layer_sizes": f"20-{number}-{code_size}",
+                "code_size": code_size,
+                "hidden_depth": 1,
+                "hidden_activation": "relu",
+                "code_activation": "relu",
+                "learning_rate": 0.001,
+                "batch_size": 64,
+                "n_parameters": n_parameters,
+                "best_epoch": number + 2,
+                "val_mse_mean": np.mean(values),
+                "val_mse_se": stats.sem(values),
+                "val_fve_mean": 0.5,
+                "pca_val_mse_mean": 12.0,
+            }
+        )
+        folds += [{"trial_id": name, "fold": k, "val_mse": float(value)} for k, value in enumerate(values)]
+    return pd.DataFrame(rows), pd.DataFrame(folds)
+
+
+@pytest.mark.parametrize(("rule", "winner"), [("best", "best"), ("one-se", "border"), ("smallest-code", "small")])
+def test_each_rule(rule: Rule, winner: str) -> None:
+    """The lowest mean; the fewest parameters within one standard error of it; the smallest code within it."""
+    trials, folds = _tables(TRIALS)
+    selection = select_winner(trials, folds, rule)
+    row = trials.set_index("trial_id").loc[winner]
+    assert (selection.trial_id, selection.rule) == (winner, rule)
+    assert selection.number == row["number"]
+    assert selection.best_epoch == row["best_epoch"]
+    assert selection.val_mse_mean == row["val_mse_mean"]
+    assert selection.val_mse_se == row["val_mse_se"]
+    assert selection.label == row["layer_sizes"]
+    assert (selection.val_fve_mean, selection.pca_val_mse_mean) == (0.5, 12.0)
+    assert selection.n_finished == 6, "only what has finished counts"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_one_trial_wins_by_any_rule(rule: Rule) -> None:
+    """A search of one trial has a winner and nothing that is tied."""
+    selection = select_winner(*_tables({"only": ([1.0, 2.0, 3.0, 4.0], 2, 5, "finished")}), rule)
+    assert (selection.trial_id, selection.tied, selection.n_finished) == ("only", [], 1)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_equal_trials_go_by_number(rule: Rule) -> None:
+    """Where all else is equal the first trial wins, whatever the order of the rows."""
+    same = {name: ([1.0, 2.0, 3.0, 4.0], 2, 5, "finished") for name in "abc"}
+    trials, folds = _tables(same)
+    assert select_winner(trials.iloc[::-1], folds, rule).trial_id == "a"
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_order_of_rows_does_not_matter(rule: Rule) -> None:
+    """Shuffled tables give the same selection."""
+    trials, folds = _tables(TRIALS)
+    shuffled = select_winner(trials.sample(frac=1, random_state=0), folds.sample(frac=1, random_state=1), rule)
+    assert shuffled == select_winner(trials, folds, rule)
+
+
+def test_nothing_finished() -> None:
+    """Without a finished trial there is nothing to choose, and the message says how to go on."""
+    trials, folds = _tables({name: TRIALS[name] for name in ("diverged", "running")})
+    with pytest.raises(ValueError, match=r"no trial has finished.*Run the search again"):
+        select_winner(trials, folds)
+
+
+def test_the_tied_are_those_with_a_large_p_value() -> None:
+    """Tied is each finished trial but the winner whose corrected p-value is above the level, with its numbers."""
+    trials, folds = _tables(TRIALS)
+    for rule in RULES:
+        selection = select_winner(trials, folds, rule)
+        expected = {}
+        for name in trials.loc[trials["status"] == "finished", "trial_id"]:
+            d = np.array(TRIALS[name][0]) - np.array(TRIALS[selection.trial_id][0])
+            if name != selection.trial_id and _p_by_hand(d) > SIGNIFICANCE:
+                expected[name] = (d.mean(), _p_by_hand(d))
+        assert {str(tied["trial_id"]) for tied in selection.tied} == set(expected)
+        for tied in selection.tied:
+            difference, p_value = expected[str(tied["trial_id"])]
+            np.testing.assert_allclose(tied["val_mse_difference"], difference)  # type: ignore[arg-type]  # a number
+            np.testing.assert_allclose(tied["p_value"], p_value)  # type: ignore[arg-type]  # a number
+    best = {str(tied["trial_id"]) for tied in select_winner(trials, folds, "best").tied}
+    assert {"far"}.isdisjoint(best)
+    assert {"border", "small"} <= best
+
+
+def _p_by_hand(d: np.ndarray) -> float:
+    """Nadeau and Bengio's corrected resampled t-test with n2/n1 = (n/k) / (n - n/k)."""
+    k = len(d)
+    if np.all(d == d[0]):
+        return float(d[0] == 0)
+    ratio = (1 / k) / (1 - 1 / k)
+    t = sum(d) / k / ((1 / k + ratio) * sum((d - sum(d) / k) ** 2) / (k - 1)) ** 0.5
+    return float(2 * (1 - stats.t(df=k - 1).cdf(abs(t))))
+
+
+@given(d=hnp.arrays(np.float64, st.integers(2, 12), elements=st.integers(-1000, 1000).map(float)))
+def test_the_corrected_p_value_is_that_of_the_formula(d: np.ndarray) -> None:
+    """For any differences it is the formula's; it has no sign and no unit, and is above the plain paired t-test's."""
+    p_value = corrected_p_value(d)
+    np.testing.assert_allclose(p_value, _p_by_hand(d), atol=1e-12)
+    assert 0 <= p_value <= 1
+    np.testing.assert_allclose(corrected_p_value(-d), p_value)
+    np.testing.assert_allclose(corrected_p_value(d * 1024), p_value)
+    if d.std() > 0:
+        assert p_value >= stats.ttest_1samp(d, 0).pvalue - 1e-12
+
+
+def test_a_p_value_from_the_table() -> None:
+    """Five differences with t = 2.776 after the correction have p = 0.05 (Student's table, 4 degrees of freedom)."""
+    d = np.array([-1.0, 0.0, 0.0, 0.0, 1.0])
+    scale = np.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
+    np.testing.assert_allclose(corrected_p_value(d + 2.776445 * scale), 0.05, atol=1e-6)
+
+
+@pytest.mark.parametrize(("difference", "p_value"), [(0.0, 1.0), (0.5, 0.0), (-0.5, 0.0)])
+def test_differences_that_do_not_vary(difference: float, p_value: float) -> None:
+    """Equal trials are tied for sure; a constant difference is certain."""
+    assert corrected_p_value(np.full(5, difference)) == p_value
+
+
+@pytest.fixture
+def searched(tmp_path: Path) -> Path:
+    """A search's directory with the trials of `TRIALS` that have ended."""
+    with Ledger(tmp_path) as ledger:
+        names = [name for name, trial in TRIALS.items() if trial[3] != "running"]
+        ledger.enter_trials({name: Configuration(layer_sizes=(20, TRIALS[name][1])) for name in names})
+        ledger.put_baseline([1, 2, 3, 8], np.full((4, K), 12.0))
+        for name in names:
+            values, _, _, status = TRIALS[name]
+            of_folds = np.array(values, np.float64)
+            zeros = np.zeros(K, np.int64)
+            record = EpochRecord(epoch=1, train_mse=of_folds, val_mse=of_folds, val_fve=of_folds, dead_code_units=zeros)
+            now = FINISHED if status == "finished" else DIVERGED
+            ledger.record(name, [record], host="node", fit_seconds=1.0, status=now)
+    (tmp_path / "settings.toml").write_text(to_toml(parse_settings({"selection": {"rule": "smallest-code"}})))
+    return tmp_path
+
+
+def test_select_writes_what_it_returns(searched: Path) -> None:
+    """selection.json holds the selection; without a rule the settings' is used."""
+    selection = select(searched)
+    assert (selection.rule, selection.trial_id) == ("smallest-code", "small")
+    written = json.loads((searched / "selection.json").read_text())
+    assert written == {field: getattr(selection, field) for field in selection.__dataclass_fields__}
+    assert select(searched, "best").trial_id == "best"
+    assert json.loads((searched / "selection.json").read_text())["rule"] == "best"
+
+
+def test_a_rule_that_is_none(searched: Path) -> None:
+    """The message lists the rules, and nothing is written."""
+    with pytest.raises(ValueError, match=r"--rule must be one of best, one-se, smallest-code, but is 'worst'"):
+        select(searched, "worst")  # type: ignore[arg-type]  # the point of the test
+    assert not (searched / "selection.json").exists()
+
+
+def test_no_search(tmp_path: Path) -> None:
+    """A folder that is no search's is named."""
+    with pytest.raises(ValueError, match="is no search's directory"):
+        select(tmp_path, "best")

@@ -1,0 +1,367 @@
+"""search.settings: defaults, TOML, overrides, and one clear line for everything that is wrong."""
+
+import inspect
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_model.activations import ACTIVATIONS
+from search import cli
+from search.settings import (
+    LogUniform,
+    SearchSettings,
+    check_name,
+    default_name,
+    load_settings,
+    parse_settings,
+    search_settings,
+    to_toml,
+)
+
+
+def test_the_defaults_are_those_of_the_command_without_arguments() -> None:
+    """`ae-search run` changes no setting: all its options that do are None, and no file gives all defaults."""
+    options = inspect.signature(cli.run).parameters
+    assert all(options[name].default is None for name in ("settings_file", "data", "data_dir", "set_"))
+    assert load_settings(None, []) == parse_settings({}) == SearchSettings()
+    assert default_name(SearchSettings()) == "digits"
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """The values that DESIGN.md section 10 shows."""
+    settings = SearchSettings()
+    assert settings.seed == 0
+    assert (settings.data.source, settings.data.test_fraction) == ("digits", 0.2)
+    assert settings.bottleneck.explained_variance == [0.95]
+    assert settings.space.hidden[:3] == ["", "64", "128"]
+    assert settings.space.code_activation == ["relu", "linear"]
+    assert (settings.space.learning_rate, settings.space.batch_size) == ([1e-3], [64])
+    assert (settings.search.algorithm, settings.search.n_splits, settings.search.scheduler) == ("grid", 5, "fifo")
+    assert settings.resources.cpus_per_trial == 1
+    assert settings.resources.max_failures == 3
+    assert settings.selection.rule == "best"
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    """Settings are frozen: what was checked is what runs."""
+    with pytest.raises(ValueError, match="frozen"):
+        SearchSettings().seed = 1  # type: ignore[misc]  # the point of the test
+
+
+def test_a_file_and_the_overrides_laid_over_it(tmp_path: Path) -> None:
+    """What the file leaves out has its default, and `--set` goes over the file."""
+    path = tmp_path / "settings.toml"
+    path.write_text('seed = 3\n[search]\nn_splits = 4\nmax_epochs = 7\n[space]\nhidden = ["", "9-5"]\n')
+    settings = load_settings(path, ["search.n_splits=6", "seed=4"])
+    assert (settings.seed, settings.search.n_splits, settings.search.max_epochs) == (4, 6, 7)
+    assert settings.space.hidden == ["", "9-5"]
+    assert settings.resources == SearchSettings().resources
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "value"),
+    [
+        ("search.n_splits=7", "search", "n_splits", 7),
+        (" search.n_splits = 7 ", "search", "n_splits", 7),
+        ("data.test_fraction=0.5", "data", "test_fraction", 0.5),
+        ("data.download=false", "data", "download", False),
+        ("selection.rule=one-se", "selection", "rule", "one-se"),
+        ('selection.rule="one-se"', "selection", "rule", "one-se"),
+        ("selection.rule='one-se'", "selection", "rule", "one-se"),
+        ("data.data_dir=my data=here", "data", "data_dir", "my data=here"),
+        ("data.label_column=species", "data", "label_column", "species"),
+        ("space.hidden=128-64", "space", "hidden", ["128-64"]),
+        ("space.hidden=", "space", "hidden", [""]),
+        ('space.hidden=["", "128"]', "space", "hidden", ["", "128"]),
+        ("space.batch_size=32", "space", "batch_size", [32]),
+        ("space.batch_size=[32, 64]", "space", "batch_size", [32, 64]),
+        ("space.code_activation=linear", "space", "code_activation", ["linear"]),
+        ("space.learning_rate=1e-3", "space", "learning_rate", [1e-3]),
+        ("space.learning_rate=1", "space", "learning_rate", [1.0]),
+        ("bottleneck.code_sizes=[2, 3]", "bottleneck", "code_sizes", [2, 3]),
+        ("bottleneck.explained_variance=1", "bottleneck", "explained_variance", [1.0]),
+    ],
+)
+def test_one_override(override: str, section: str, key: str, value: object) -> None:
+    """A value is written as in TOML; quotes around a text may be left out, and one value stands for a list of one."""
+    settings = load_settings(None, [override])
+    assert getattr(getattr(settings, section), key) == value
+    others = parse_settings({section: {key: value}})
+    assert settings == others
+
+
+def test_a_range_of_learning_rates_as_override() -> None:
+    """An inline table becomes a range, and the keys of a range can be set one by one."""
+    random = ["search.algorithm=random", "search.num_samples=5"]
+    settings = load_settings(None, [*random, "space.learning_rate={low=1e-4,high=1e-2}"])
+    assert settings.space.learning_rate == LogUniform(low=1e-4, high=1e-2)
+    one_by_one = load_settings(None, [*random, "space.learning_rate.low=1e-4", "space.learning_rate.high=1e-2"])
+    assert one_by_one == settings
+
+
+WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
+    # unknown keys
+    ({"sed": 1}, ["sed", "Did you mean seed?"]),
+    ({"serch": {"n_splits": 3}}, ["serch", "Did you mean search?"]),
+    ({"search": {"n_split": 3}}, ["search.n_split", "Did you mean n_splits?"]),
+    ({"space": {"learning_rates": [0.1]}}, ["space.learning_rates", "Did you mean learning_rate?"]),
+    ({"space": {"xyz": 1}}, ["space.xyz", "Known here: hidden, depth, widths"]),
+    ({"values": 1}, ["values", "unknown"]),
+    ({"space": {"range": 1}}, ["space.range", "unknown"]),
+    ({"space": {"learning_rate": {"low": 1e-3, "high": 1e-2, "hgih": 1}}}, ["space.learning_rate.hgih", "high"]),
+    # wrong types
+    ({"seed": "zero"}, ["seed", "integer", "'zero'"]),
+    ({"seed": True}, ["seed", "True"]),
+    ({"search": 3}, ["search", "3"]),
+    ({"data": ["digits"]}, ["data", "['digits']"]),
+    ({"data": {"source": 5}}, ["data.source", "string", "5"]),
+    ({"data": {"download": "no"}}, ["data.download", "'no'"]),
+    ({"search": {"n_splits": 2.5}}, ["search.n_splits", "integer", "2.5"]),
+    ({"search": {"n_splits": "5"}}, ["search.n_splits", "integer", "'5'"]),
+    ({"space": {"hidden": 64}}, ["space.hidden", "64", '"128-64"']),
+    ({"space": {"learning_rate": "fast"}}, ["space.learning_rate", "'fast'", "number"]),
+    ({"space": {"learning_rate": {"low": 1e-3}}}, ["space.learning_rate.high"]),
+    ({"space": {"code_activation": [["relu"]]}}, ["space.code_activation", "['relu']"]),
+    ({"space": {"output_activation": ["tanh"]}}, ["space.output_activation", "['tanh']"]),
+    ({"resources": {"cpus_per_trial": 0.5}}, ["resources.cpus_per_trial", "integer", "0.5"]),
+    # out of range
+    ({"seed": -1}, ["seed", "-1", "0"]),
+    ({"seed": 2**32}, ["seed", str(2**32)]),
+    ({"data": {"source": ""}}, ["data.source"]),
+    ({"data": {"test_fraction": 1}}, ["data.test_fraction", "less than 1"]),
+    ({"data": {"test_fraction": 0.0}}, ["data.test_fraction", "greater than 0"]),
+    ({"data": {"test_fraction": float("nan")}}, ["data.test_fraction", "finite", "nan"]),
+    ({"data": {"max_samples": 3}}, ["data.max_samples", "4", "3"]),
+    ({"bottleneck": {"explained_variance": 1.5}}, ["bottleneck.explained_variance", "1.5"]),
+    ({"bottleneck": {"explained_variance": [0.9, 0]}}, ["bottleneck.explained_variance", "greater than 0"]),
+    ({"bottleneck": {"explained_variance": []}}, ["bottleneck.explained_variance", "at least 1"]),
+    ({"bottleneck": {"code_sizes": [0]}}, ["bottleneck.code_sizes", "0"]),
+    ({"bottleneck": {"code_sizes": []}}, ["bottleneck.code_sizes", "at least 1"]),
+    ({"space": {"hidden": []}}, ["space.hidden", "at least 1"]),
+    ({"space": {"hidden": ["64-"]}}, ["space.hidden", "'64-'"]),
+    ({"space": {"hidden": ["64,32"]}}, ["space.hidden", "'64,32'"]),
+    ({"space": {"hidden": ["0"]}}, ["space.hidden", "'0'"]),
+    ({"space": {"hidden": ["64\n"]}}, ["space.hidden", r"'64\n'"]),
+    ({"space": {"hidden_activation": ["rellu"]}}, ["space.hidden_activation", "'rellu'", "relu, leaky_relu"]),
+    ({"space": {"code_activation": []}}, ["space.code_activation", "at least 1"]),
+    ({"space": {"output_activation": "none"}}, ["space.output_activation", "'none'", "tanh"]),
+    ({"space": {"depth": [11], "widths": [2]}}, ["space.depth", "11", "10"]),
+    ({"space": {"depth": [], "widths": [2]}}, ["space.depth", "at least 1"]),
+    ({"space": {"depth": [1], "widths": []}}, ["space.widths", "at least 1"]),
+    ({"space": {"learning_rate": 0}}, ["space.learning_rate", "greater than 0"]),
+    ({"space": {"learning_rate": [1e-3, 100.0]}}, ["space.learning_rate", "100.0", "10"]),
+    ({"space": {"learning_rate": {"low": 1e-2, "high": 1e-4}}}, ["space.learning_rate", "0.01", "0.0001", "less"]),
+    ({"space": {"batch_size": 0}}, ["space.batch_size", "0", "1"]),
+    ({"search": {"n_splits": 1}}, ["search.n_splits", "2", "1"]),
+    ({"search": {"max_epochs": 0}}, ["search.max_epochs", "1", "0"]),
+    ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid' or 'random'", "'bayes'"]),
+    ({"search": {"algorithm": "random", "num_samples": 0}}, ["search.num_samples", "0"]),
+    ({"search": {"scheduler": "pbt"}}, ["search.scheduler", "'pbt'"]),
+    ({"resources": {"cpus_per_trial": 0}}, ["resources.cpus_per_trial", "0"]),
+    ({"resources": {"gpus_per_trial": -0.5}}, ["resources.gpus_per_trial", "-0.5"]),
+    ({"resources": {"max_failures": -1}}, ["resources.max_failures", "-1"]),
+    ({"selection": {"rule": "worst"}}, ["selection.rule", "'best', 'one-se' or 'smallest-code'", "'worst'"]),
+    # contradictions
+    ({"space": {"hidden": ["64"], "depth": [1], "widths": [8]}}, ["space", "hidden", "depth", "both"]),
+    ({"space": {"depth": [1]}}, ["space", "widths is missing"]),
+    ({"space": {"widths": [8]}}, ["space", "depth is missing"]),
+    ({"space": {"non_increasing": True}}, ["non_increasing", "depth and widths"]),
+    ({"bottleneck": {"explained_variance": 0.9, "code_sizes": [2]}}, ["bottleneck", "explained_variance", "both"]),
+    ({"search": {"algorithm": "random"}}, ["search.num_samples", "random"]),
+    ({"search": {"num_samples": 3}}, ["search.num_samples", "random", "grid"]),
+    ({"space": {"learning_rate": {"low": 1e-4, "high": 1e-2}}}, ["space.learning_rate", "random", "grid"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "parts"), WRONG, ids=[str(content) for content, _ in WRONG])
+def test_wrong_settings_give_one_line_that_names_the_key(content: Mapping[str, Any], parts: list[str]) -> None:
+    """Whatever is wrong, the message is one line with the key and what came, in the user's words."""
+    with pytest.raises(ValueError, match=r"\.|\?") as caught:
+        parse_settings(content)
+    message = str(caught.value)
+    assert type(caught.value) is ValueError
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+    for jargon in ("instance of", "validation error", "pydantic", "For further information"):
+        assert jargon not in message
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("n_splits", "'n_splits'.*search.n_splits=10"),
+        ("=3", "'=3'"),
+        ("search.n_split=3", "search.n_split: unknown"),
+        ("search.a.b=3", "search.a: unknown"),
+        ("seed.x=1", "seed"),
+    ],
+)
+def test_wrong_overrides(override: str, words: str) -> None:
+    """An override that is none, or that goes to no setting, is refused with its own text or key."""
+    with pytest.raises(ValueError, match=words) as caught:
+        load_settings(None, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_override_into_a_value_of_the_file(tmp_path: Path) -> None:
+    """`--set seed.x=1` over a file with `seed = 1` is refused, naming what is no section."""
+    path = tmp_path / "settings.toml"
+    path.write_text("seed = 1")
+    with pytest.raises(ValueError, match=r"seed\.x=1.*seed is a value"):
+        load_settings(path, ["seed.x=1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"seed = ", "TOML"), (b"\xff\xfe", "TOML"), (b"[data\nsource=1", "TOML"), (b"seed=1\nseed=2", "TOML")],
+)
+def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes, words: str) -> None:
+    """A damaged file is refused in one line that names it."""
+    path = tmp_path / "broken.toml"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"broken\.toml.*{words}") as caught:
+        load_settings(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_unreadable_file(tmp_path: Path) -> None:
+    """A missing file, and a folder in its place, are named."""
+    with pytest.raises(ValueError, match=r"none\.toml: no such settings file"):
+        load_settings(tmp_path / "none.toml")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_settings(tmp_path)
+    with pytest.raises(ValueError, match=r"settings\.toml: no such settings file"):
+        search_settings(tmp_path)
+
+
+def test_a_path_means_the_same_file_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative data source is stored as an absolute path, a named one as its name."""
+    monkeypatch.chdir(tmp_path)
+    assert load_settings(None, ["data.source=a.csv"]).data.source == str(tmp_path / "a.csv")
+    assert load_settings(None, ["data.source=mnist"]).data.source == "mnist"
+
+
+def test_a_home_folder_that_does_not_exist_is_the_users_error() -> None:
+    """`~name` of nobody is a wrong input like any other."""
+    with pytest.raises(ValueError, match=r"data\.source|nobody-here"):
+        load_settings(None, ["data.source=~nobody-here/a.csv"])
+
+
+_names = st.sampled_from(sorted(ACTIVATIONS))
+_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+_rates = st.floats(1e-8, 10)
+_hidden = st.lists(st.integers(1, 9_999_999), max_size=4).map(lambda widths: "-".join(map(str, widths)))
+
+
+def _some(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(values, min_size=1, max_size=4)
+
+
+def _section(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=keys)
+
+
+@st.composite
+def _contents(draw: st.DrawFn) -> dict[str, Any]:
+    """Nested mappings that are right, with any of the keys left out."""
+    random = draw(st.booleans())
+    rates: st.SearchStrategy[Any] = _some(_rates)
+    if random:
+        ranges = st.tuples(_rates, _rates).filter(lambda pair: pair[0] < pair[1])
+        rates |= ranges.map(lambda pair: {"low": pair[0], "high": pair[1]})
+    by_depth = draw(st.booleans())
+    layers: dict[str, st.SearchStrategy[Any]] = {"hidden": _some(_hidden)}
+    space = draw(
+        _section(
+            hidden_activation=_some(_names),
+            code_activation=_some(_names),
+            output_activation=_names,
+            learning_rate=rates,
+            batch_size=_some(st.integers(1, 10**6)),
+            **({} if by_depth else layers),
+        )
+    )
+    if by_depth:
+        space |= {"depth": draw(_some(st.integers(0, 10))), "widths": draw(_some(st.integers(1, 10**7)))}
+        space |= draw(_section(non_increasing=st.booleans()))
+    code_sizes = {"code_sizes": _some(st.integers(1, 10**7))}
+    variance = {"explained_variance": _some(st.floats(1e-6, 1))}
+    search = draw(_section(n_splits=st.integers(2, 100), max_epochs=st.integers(1, 10**6)))
+    if random:
+        search |= {"algorithm": "random", "num_samples": draw(st.integers(1, 10**6))}
+    return {
+        "seed": draw(st.integers(0, 2**32 - 1)),
+        "data": draw(
+            _section(
+                source=st.sampled_from(["digits", "mnist", "/some where/ü\t'\".csv"]),
+                data_dir=_texts,
+                download=st.booleans(),
+                test_fraction=st.floats(0.001, 0.999),
+                max_samples=st.integers(4, 10**9),
+                label_column=_texts,
+            )
+        ),
+        "bottleneck": draw(_section(**draw(st.sampled_from([code_sizes, variance])))),
+        "space": space,
+        "search": search,
+        "resources": draw(
+            _section(
+                cpus_per_trial=st.integers(1, 64),
+                gpus_per_trial=st.floats(0, 8),
+                max_concurrent_trials=st.integers(1, 64),
+                max_failures=st.integers(0, 9),
+                checkpoint_every_s=st.floats(0.1, 1e6),
+                storage_path=_texts,
+            )
+        ),
+        "selection": draw(_section(rule=st.sampled_from(["best", "one-se", "smallest-code"]))),
+    }
+
+
+@given(content=_contents())
+def test_toml_round_trip(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What `to_toml` writes, `load_settings` reads back as it was."""
+    settings = parse_settings(content)
+    path = tmp_path_factory.getbasetemp() / "round_trip.toml"
+    path.write_text(to_toml(settings), encoding="utf-8")
+    assert load_settings(path) == settings
+    assert load_settings(path).model_dump() == settings.model_dump()
+
+
+def test_the_default_settings_round_trip() -> None:
+    """So do the defaults, of which everything that is given is in the text."""
+    content = tomllib.loads(to_toml(SearchSettings()))
+    assert parse_settings(content) == SearchSettings()
+    assert set(content) == set(SearchSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", ["digits", "a", "_x", "2024-01-01", "my.run+1", "x" * 100])
+def test_names_that_are_folders(name: str) -> None:
+    """A plain name is returned as it is."""
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../x", "a/b", "/tmp/x", "a\\b", ".hidden", "x" * 101, "a'b", 'a"b', "a b", "a\n", "\n", "-rf",
+     "a\0", "ä", "~", "$HOME", "a;b"],
+)  # fmt: skip
+def test_names_that_are_not(name: str) -> None:
+    """A name that would leave the results directory, hide, or need quoting is refused in one line that shows it."""
+    with pytest.raises(ValueError, match="--name must be 1 to 100 letters") as caught:
+        check_name(name)
+    assert repr(name) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(stem=_texts)
+def test_every_source_has_a_name_that_is_a_folder(stem: str) -> None:
+    """Whatever a file is called, the name of its search is one that `check_name` accepts."""
+    settings = parse_settings({"data": {"source": f"/data/{stem}.csv"}})
+    assert check_name(default_name(settings)) == default_name(settings)

@@ -1,0 +1,211 @@
+"""search.space: the configurations of a search against a slow obvious enumeration."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ae_model import Configuration
+from search.settings import SpaceSettings, parse_settings
+from search.space import MAX_CONFIGURATIONS, hidden_choices, layer_sizes_text, make_configurations
+
+INPUT_SIZE = 50
+
+
+def _space(**keys: Any) -> SpaceSettings:
+    """The space section of checked settings; "random" so that a range of learning rates is allowed."""
+    return parse_settings({"space": keys, "search": {"algorithm": "random", "num_samples": 1}}).space
+
+
+def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: list[int]) -> set[Configuration]:
+    """Every combination, by nested loops."""
+    found = set()
+    assert isinstance(space.learning_rate, list)
+    for widths in hidden:
+        for code_size in code_sizes:
+            for hidden_activation in space.hidden_activation:
+                for code_activation in space.code_activation:
+                    for batch_size in space.batch_size:
+                        for learning_rate in space.learning_rate:
+                            found.add(
+                                Configuration(
+                                    layer_sizes=(INPUT_SIZE, *widths, code_size),
+                                    # without a hidden layer there is nothing to choose
+                                    hidden_activation=hidden_activation if widths else "linear",
+                                    code_activation=code_activation,
+                                    output_activation=space.output_activation,
+                                    learning_rate=learning_rate,
+                                    batch_size=batch_size,
+                                )
+                            )
+    return found
+
+
+_hidden_lists = st.lists(st.lists(st.integers(1, 9), max_size=3).map(tuple), min_size=1, max_size=5)
+_activations = st.lists(st.sampled_from(["relu", "linear", "tanh"]), min_size=1, max_size=4)
+_spaces = st.fixed_dictionaries(
+    {
+        "hidden_activation": _activations,
+        "code_activation": _activations,
+        "learning_rate": st.lists(st.sampled_from([1e-3, 1e-2, 0.1]), min_size=1, max_size=4),
+        "batch_size": st.lists(st.sampled_from([16, 32]), min_size=1, max_size=3),
+    }
+)
+_code_sizes = st.lists(st.integers(1, INPUT_SIZE - 1), min_size=1, max_size=3)
+
+
+def _texts(hidden: list[tuple[int, ...]]) -> list[str]:
+    return ["-".join(map(str, widths)) for widths in hidden]
+
+
+@given(hidden=_hidden_lists, keys=_spaces, code_sizes=_code_sizes)
+def test_the_grid_is_every_combination_once(
+    hidden: list[tuple[int, ...]], keys: dict[str, Any], code_sizes: list[int]
+) -> None:
+    """The grid equals nested loops over the lists, holds nothing twice, and repeats in order."""
+    space = _space(hidden=_texts(hidden), **keys)
+    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes)
+    assert len(grid) == len(set(grid))
+    assert set(grid) == _slow_grid(space, hidden, code_sizes)
+    assert grid == make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes)
+
+
+@given(
+    depth=st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    widths=st.lists(st.integers(1, 60), min_size=1, max_size=4),
+    non_increasing=st.booleans(),
+    code_sizes=_code_sizes,
+)
+def test_depth_and_widths(depth: list[int], widths: list[int], non_increasing: bool, code_sizes: list[int]) -> None:
+    """Depth and widths give every sequence of widths of each depth; with non_increasing, those that never grow."""
+    space = _space(depth=depth, widths=widths, non_increasing=non_increasing)
+    expected: set[tuple[int, ...]] = set()
+    for d in depth:
+        sequences: list[tuple[int, ...]] = [()]
+        for _ in range(d):
+            sequences = [(*sequence, width) for sequence in sequences for width in widths]
+        for sequence in sequences:
+            if not non_increasing or list(sequence) == sorted(sequence, reverse=True):
+                expected.add(sequence)
+    choices = hidden_choices(space)
+    assert len(choices) == len(set(choices))
+    assert set(choices) == expected
+    for configuration in make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes):
+        sizes = configuration.layer_sizes
+        assert sizes[0] == INPUT_SIZE
+        assert sizes[-1] in code_sizes
+        assert sizes[1:-1] in expected
+        assert all(isinstance(size, int) and size >= 1 for size in sizes)
+        assert not non_increasing or all(a >= b for a, b in pairwise(sizes[1:-1]))
+
+
+def test_an_explicit_list_keeps_its_order() -> None:
+    """No hidden layer, one and two: in the order of the settings, repetitions left out."""
+    space = _space(hidden=["", "2500", "1000-500", "2500"], code_activation=["linear"])
+    grid = make_configurations(space, input_size=784, code_sizes=[154])
+    assert [c.layer_sizes for c in grid] == [(784, 154), (784, 2500, 154), (784, 1000, 500, 154)]
+    assert [layer_sizes_text(c.layer_sizes) for c in grid] == ["784-154", "784-2500-154", "784-1000-500-154"]
+
+
+def test_a_shallow_autoencoder_has_no_hidden_activation_to_choose() -> None:
+    """Three hidden activations make three trials of a deep configuration, but one of a shallow one."""
+    space = _space(hidden=["", "8"], hidden_activation=["relu", "tanh", "elu"], code_activation=["linear"])
+    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[3])
+    assert [(len(c.layer_sizes), c.hidden_activation) for c in grid] == [
+        (2, "linear"),
+        (3, "relu"),
+        (3, "tanh"),
+        (3, "elu"),
+    ]
+
+
+@given(hidden=_hidden_lists, keys=_spaces, code_sizes=_code_sizes, seed=st.integers(0, 2**32 - 1), n=st.integers(1, 12))
+def test_a_random_draw_is_a_seeded_part_of_the_grid(
+    hidden: list[tuple[int, ...]], keys: dict[str, Any], code_sizes: list[int], seed: int, n: int
+) -> None:
+    """A draw repeats with its seed, holds nothing twice, lies in the grid, and begins every larger draw."""
+    space = _space(hidden=_texts(hidden), **keys)
+
+    def draw(num_samples: int) -> list[Configuration]:
+        return make_configurations(
+            space, input_size=INPUT_SIZE, code_sizes=code_sizes, num_samples=num_samples, seed=seed
+        )
+
+    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes)
+    some = draw(n)
+    assert some == draw(n)
+    assert len(some) == len(set(some)) == min(n, len(grid))
+    assert set(some) <= set(grid)
+    assert draw(n + 5)[: len(some)] == some
+    assert set(draw(len(grid) + 1)) == set(grid), "a finite space is exhausted"
+
+
+def test_a_large_finite_space_is_exhausted_too() -> None:
+    """Also the last of 2000 points is found."""
+    space = _space(depth=[3], widths=list(range(1, 11)), code_activation=["relu", "linear"])
+    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2])
+    drawn = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2], num_samples=2000, seed=1)
+    assert len(grid) == 2000
+    assert set(drawn) == set(grid)
+    assert drawn != grid, "but not in the grid's order"
+
+
+def test_another_seed_draws_others() -> None:
+    """Two seeds give different configurations of a large space."""
+    space = _space(depth=[3], widths=list(range(1, 11)))
+    draws = [
+        make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2], num_samples=10, seed=seed) for seed in (0, 1)
+    ]
+    assert draws[0] != draws[1]
+
+
+@given(low=st.floats(1e-8, 9.9), width=st.floats(1e-7, 3), seed=st.integers(0, 2**32 - 1))
+def test_random_learning_rates_stay_in_their_range(low: float, width: float, seed: int) -> None:
+    """No rate leaves [low, high], however near the two lie, and none is drawn twice."""
+    high = min(low * (1 + width), 10.0)
+    space = _space(hidden=["8"], code_activation=["linear"], learning_rate={"low": low, "high": high})
+    drawn = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2], num_samples=6, seed=seed)
+    rates = [configuration.learning_rate for configuration in drawn]
+    assert 1 <= len(set(rates)) == len(rates) <= 6
+    assert low <= min(rates)
+    assert max(rates) <= high
+
+
+def test_a_range_is_log_uniform() -> None:
+    """Of many draws from [1e-4, 1e-1], each decade holds a third, and the logarithms' quartiles are in place."""
+    space = _space(hidden=["8"], code_activation=["linear"], learning_rate={"low": 1e-4, "high": 1e-1})
+    drawn = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2], num_samples=3000, seed=0)
+    logarithms = np.log10([configuration.learning_rate for configuration in drawn])
+    assert len(drawn) == 3000
+    np.testing.assert_allclose(np.quantile(logarithms, [0.25, 0.5, 0.75]), [-3.25, -2.5, -1.75], atol=0.1)
+
+
+def test_a_narrow_range_ends() -> None:
+    """A range that holds one number of four digits gives one configuration rather than an endless search."""
+    space = _space(hidden=["8"], code_activation=["linear"], learning_rate={"low": 1.0001e-3, "high": 1.0002e-3})
+    assert len(make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2], num_samples=5)) <= 2
+
+
+@pytest.mark.parametrize("num_samples", [None, 3])
+@pytest.mark.parametrize("code_size", [INPUT_SIZE, INPUT_SIZE + 1])
+def test_a_code_that_compresses_nothing_is_refused(code_size: int, num_samples: int | None) -> None:
+    """A code size of at least the input size is refused with both numbers and the settings that gave it."""
+    words = rf"gives {code_size} and the data has {INPUT_SIZE}.*bottleneck\.code_sizes"
+    with pytest.raises(ValueError, match=words):
+        make_configurations(_space(), input_size=INPUT_SIZE, code_sizes=[2, code_size], num_samples=num_samples)
+
+
+def test_too_many_combinations_are_refused() -> None:
+    """Refused with their number and the limit, before any is made: by depth, by product, and by num_samples."""
+    deep = _space(depth=[10], widths=list(range(1, 100)))
+    with pytest.raises(ValueError, match=rf"space\.depth and space\.widths have {99**10} .*{MAX_CONFIGURATIONS}"):
+        make_configurations(deep, input_size=INPUT_SIZE, code_sizes=[2])
+    wide = _space(depth=[2], widths=list(range(1, 301)))  # 90000 hidden layers, two code activations
+    with pytest.raises(ValueError, match=rf"180000 configurations.*{MAX_CONFIGURATIONS}.*random"):
+        make_configurations(wide, input_size=INPUT_SIZE, code_sizes=[2])
+    endless = _space(learning_rate={"low": 1e-4, "high": 1e-2})
+    with pytest.raises(ValueError, match=rf"{MAX_CONFIGURATIONS + 1} configurations"):
+        make_configurations(endless, input_size=INPUT_SIZE, code_sizes=[2], num_samples=MAX_CONFIGURATIONS + 1)
