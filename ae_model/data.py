@@ -69,6 +69,8 @@ def load_dataset(
         ValueError: If the source is unknown, missing or unreadable, or a value is not a finite number; the message
             names the file, row and column.
     """
+    if max_samples is not None and max_samples < 2:
+        raise ValueError(f"data.max_samples must be at least 2, but is {max_samples}. Raise it.")
     samples = _read(str(source), Path(data_dir), download, label_column)
     values, labels = samples.values, samples.labels
     test, test_labels = samples.test_values, samples.test_labels
@@ -84,6 +86,10 @@ def load_dataset(
         )
         test, test_labels = values[held_out], None if labels is None else labels[held_out]
         values, labels = values[kept], None if labels is None else labels[kept]
+    if len(values) < 2:
+        raise ValueError(
+            f"{source}: there must be at least 2 development samples, but there is {len(values)}. Add some."
+        )
     if max_samples is not None and max_samples < len(values):
         kept = np.sort(np.random.default_rng(seed).choice(len(values), max_samples, replace=False))
         values, labels = values[kept], None if labels is None else labels[kept]
@@ -142,7 +148,9 @@ def _read_torchvision(source: str, data_dir: Path, download: bool) -> Samples:
 
     try:
         (images, labels), (test_images, test_labels) = arrays(True), arrays(False)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
+    except (
+        Exception
+    ) as error:  # what torchvision raises on foreign and damaged files is not documented, and is anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         action = "could not be downloaded to" if download else "is not in"
         raise ValueError(

@@ -1,5 +1,6 @@
 """Plain functions for any model and any DataLoader or Dataset: train, evaluate, cross-validate."""
 
+import secrets
 from collections.abc import Callable
 
 import torch
@@ -106,7 +107,7 @@ def k_fold_cross_validation(
         ValueError: If k does not fit the number of samples.
     """
     if seed is None:
-        seed = int(torch.seed() % 2**32)
+        seed = secrets.randbits(32)
     losses = []
     for number, fold in enumerate(make_folds(len(dataset), k, seed)):  # type: ignore[arg-type]  # map-style: has a length
         with torch.random.fork_rng(devices=[]):
@@ -115,8 +116,8 @@ def k_fold_cross_validation(
             train = DataLoader(Subset(dataset, fold.train.tolist()), batch_size=batch_size, shuffle=True)
             optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
             train_autoencoder(model, device, train, optimizer, num_epochs, criterion)
-        validation = DataLoader(Subset(dataset, fold.validation.tolist()), batch_size=batch_size)
-        losses.append(evaluate_autoencoder(model, device, validation, criterion))
+            validation = DataLoader(Subset(dataset, fold.validation.tolist()), batch_size=batch_size)
+            losses.append(evaluate_autoencoder(model, device, validation, criterion))
     return losses
 
 

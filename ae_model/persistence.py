@@ -63,8 +63,9 @@ class TrainedAutoencoder:
 
 @torch.no_grad()
 def _apply(module: torch.nn.Module, rows: np.ndarray) -> Float[np.ndarray, "samples out"]:
+    dtype = next(module.parameters()).dtype
     parts = [
-        module(torch.from_numpy(rows[start : start + _ROWS].astype(np.float32))).numpy()
+        module(torch.from_numpy(rows[start : start + _ROWS]).to(dtype)).float().numpy()
         for start in range(0, len(rows), _ROWS)
     ]
     return np.concatenate(parts)
@@ -102,36 +103,44 @@ def load_model(directory: str | Path) -> TrainedAutoencoder:
         ValueError: If there is none, or its files are damaged, not ours, or of a newer format.
     """
     directory = Path(directory)
+    for name in ("model.json", "model.safetensors"):
+        if not (directory / name).is_file():
+            raise ValueError(f"{directory}: is no model directory, {name} is missing. Check the path.")
     try:
         description = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         tensors = load_file(directory / "model.safetensors")
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{directory}: is no model directory, {Path(error.filename or '').name} is missing."
-        ) from error
     except (OSError, ValueError, SafetensorError) as error:
-        raise ValueError(f"{directory}: the model cannot be read ({error}). Retrain it.") from error
+        raise ValueError(f"{directory}: the model cannot be read ({_one_line(error)}). Retrain it.") from error
     if not isinstance(description, dict) or description.get("format") != "ae-search model":
         raise ValueError(f"{directory / 'model.json'}: is not the description of a model of ae-search.")
-    if description["format_version"] > FORMAT_VERSION:
+    version = description.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
-            f"{directory}: the model has format {description['format_version']}, but this version reads up to "
-            f"{FORMAT_VERSION}. Upgrade ae-search."
+            f"{directory}: the model has format {version!r}, but this version reads up to {FORMAT_VERSION}. "
+            "Upgrade ae-search."
         )
     try:
-        model = SymmetricAutoencoder(
-            description["layer_sizes"],
-            hidden_activation=description["hidden_activation"],
-            code_activation=description["code_activation"],
-            output_activation=description["output_activation"],
-        )
-        model.load_state_dict(
-            {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        )
-        scaling = Scaling(scale=tensors["scaling.scale"].numpy(), shift=tensors["scaling.shift"].numpy())
-        shape, names = description["image_shape"], description["feature_names"]
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{directory}: model.json and model.safetensors do not fit together ({error}).") from error
+        return _assemble(description, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{directory}: model.json and model.safetensors do not fit together ({_one_line(error)}). Retrain."
+        ) from error
+
+
+def _assemble(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> TrainedAutoencoder:
+    """A model from the content of its files; raises anything where they do not fit together."""
+    model = SymmetricAutoencoder(
+        description["layer_sizes"],
+        hidden_activation=description["hidden_activation"],
+        code_activation=description["code_activation"],
+        output_activation=description["output_activation"],
+    )
+    parameters = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    model.to(next(iter(parameters.values())).dtype if parameters else None).load_state_dict(parameters)
+    scaling = Scaling(scale=tensors["scaling.scale"].numpy(), shift=tensors["scaling.shift"].numpy())
+    if scaling.scale.shape != (model.layer_sizes[0],) or scaling.shift.shape != scaling.scale.shape:
+        raise ValueError(f"scaling has the shapes {scaling.scale.shape} and {scaling.shift.shape}")
+    shape, names = description["image_shape"], description["feature_names"]
     return TrainedAutoencoder(
         model=model.eval(),
         scaling=scaling,
@@ -139,3 +148,7 @@ def load_model(directory: str | Path) -> TrainedAutoencoder:
         feature_names=None if names is None else tuple(names),
         metadata=description["metadata"],
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

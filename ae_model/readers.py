@@ -1,6 +1,8 @@
 """Files -> `Samples`: arrays, tables and folders of images, checked to be finite numbers in two dimensions."""
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,12 @@ from jaxtyping import Num
 if TYPE_CHECKING:
     import pyarrow
 
+_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+"""What NumPy raises on damaged files."""
+_MISSING = ["", "NA", "N/A", "null", "None"]
+"""Cells of a CSV file that hold no value."""
+_GREY_MODES, _COLOUR_MODES = ("1", "L", "LA"), ("P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
+"""Pillow's names of the kinds of image whose channels have eight bits or fewer."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 
 
@@ -56,16 +64,17 @@ def read_samples(source: str | Path, label_column: str | None = None, features: 
 
 def read_npy(path: Path) -> Samples:
     """An array `(n_samples, n_features)`; uint8 stays uint8, the rest becomes float32."""
-    return Samples(values=checked_values(_load_numpy(path), str(path)))
+    values = _load_numpy(path)
+    if not isinstance(values, np.ndarray):
+        raise ValueError(f"{path}: holds an archive of arrays, not one array. Rename it to .npz.")
+    return Samples(values=checked_values(values, str(path)))
 
 
 def read_npz(path: Path) -> Samples:
     """Arrays `x` and, where present, `y`, `x_test`, `y_test`, `image_shape`, `feature_names`; or one of any name."""
-    try:
-        with _load_numpy(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
+    arrays = _load_numpy(path)
+    if isinstance(arrays, np.ndarray):
+        raise ValueError(f"{path}: holds one array, not an archive of arrays. Rename it to .npy.")
     if "x" not in arrays:
         if len(arrays) != 1:
             raise ValueError(f"{path}: must hold an array 'x', but holds {sorted(arrays)}. Rename the samples to 'x'.")
@@ -76,10 +85,8 @@ def read_npz(path: Path) -> Samples:
         raise ValueError(
             f"{path}: x and x_test must have equally many features, but have {values.shape[1]} and {test.shape[1]}."
         )
-    shape = tuple(int(n) for n in arrays["image_shape"]) if "image_shape" in arrays else None
-    if shape is not None and (len(shape) not in (2, 3) or np.prod(shape) != values.shape[1]):
-        raise ValueError(f"{path}: image_shape must hold {values.shape[1]} pixels, but is {shape}.")
-    names = tuple(str(name) for name in arrays["feature_names"]) if "feature_names" in arrays else None
+    shape = _checked_image_shape(path, arrays.get("image_shape"), values.shape[1])
+    names = tuple(str(name) for name in arrays["feature_names"].ravel()) if "feature_names" in arrays else None
     if names is not None and len(names) != values.shape[1]:
         raise ValueError(f"{path}: feature_names must hold {values.shape[1]} names, but holds {len(names)}.")
     return Samples(
@@ -107,9 +114,12 @@ def read_images(folder: Path) -> Samples:
     for path in paths:
         try:
             with Image.open(path) as image:
-                images.append(image.convert("L" if image.mode in ("1", "L") else "RGB"))
+                mode = image.mode
+                images.append(image.convert("L" if mode in _GREY_MODES else "RGB"))
         except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise _unreadable(path, error) from error
+        if mode not in (*_GREY_MODES, *_COLOUR_MODES):
+            raise ValueError(f"{path}: channels must have eight bits, but the image is of mode {mode!r}. Convert it.")
         if images[-1].size != images[0].size:
             width, height = images[-1].size
             first_width, first_height = images[0].size
@@ -137,7 +147,7 @@ def checked_values(
         ValueError: If it is not `(n_samples, n_features)`, is empty, or holds anything but finite numbers; the message
             begins with `place` and names row and column, counted from 0.
     """
-    if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or np.iscomplexobj(values):
+    if values.dtype.kind not in "buif":
         raise ValueError(f"{place}: values must be real numbers, but have the type {values.dtype}. Convert them.")
     if values.ndim != 2:
         raise ValueError(
@@ -169,13 +179,12 @@ def _read_csv(path: Path) -> "pyarrow.Table":
     try:
         with path.open(encoding="utf-8-sig") as file:
             cells = [cell.strip(' "\r\n') for cell in file.readline().split(",")]
+        numbers = [_is_number(cell) for cell in cells if cell not in _MISSING]
         return csv.read_csv(
             path,
             # One thread, so that an error names its row.
-            read_options=csv.ReadOptions(
-                use_threads=False, autogenerate_column_names=all(_is_number(cell) for cell in cells)
-            ),
-            convert_options=csv.ConvertOptions(null_values=["", "NA", "N/A", "null", "None"], strings_can_be_null=True),
+            read_options=csv.ReadOptions(use_threads=False, autogenerate_column_names=bool(numbers) and all(numbers)),
+            convert_options=csv.ConvertOptions(null_values=_MISSING, strings_can_be_null=True),
         )
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise _unreadable(path, error) from error
@@ -241,14 +250,33 @@ def _is_number(cell: Any) -> bool:
         float(cell)
     except (TypeError, ValueError):
         return False
-    return True
+    return "_" not in str(cell)  # Python reads 1_000 as a number, nobody else does
 
 
-def _load_numpy(path: Path) -> Any:
+def _load_numpy(path: Path) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of an .npy file, or the arrays of an .npz file; never unpickled."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:  # opened here because np.load leaves damaged archives open
+            content = np.load(file, allow_pickle=False)
+            return content if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
+    except _DAMAGED as error:
         raise _unreadable(path, error) from error
+
+
+def _checked_image_shape(path: Path, shape: np.ndarray | None, n_features: int) -> tuple[int, ...] | None:
+    if shape is None:
+        return None
+    if (
+        not np.issubdtype(shape.dtype, np.integer)
+        or shape.shape not in ((2,), (3,))
+        or shape.min() < 1
+        or shape.prod() != n_features
+    ):
+        raise ValueError(
+            f"{path}: image_shape must be (height, width) or (height, width, channels) of {n_features} pixels in all, "
+            f"but is {tuple(shape.tolist()) if shape.ndim else shape.tolist()}."
+        )
+    return tuple(int(n) for n in shape)
 
 
 def _checked_labels(path: Path, name: str, labels: np.ndarray | None, n_samples: int) -> np.ndarray | None:

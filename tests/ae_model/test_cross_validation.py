@@ -47,7 +47,7 @@ def run(
 ) -> dict[str, np.ndarray]:
     """`cross_validate` in float64 for two epochs."""
     arguments = {"max_epochs": 2, "seed": 3, "dtype": torch.float64} | options
-    return stacked(list(cross_validate(values, configuration, folds=folds, **arguments)))  # type: ignore[arg-type]  # mixed
+    return stacked(list(cross_validate(values, configuration, folds=folds, **arguments)))
 
 
 def slow_fold(
@@ -91,7 +91,7 @@ def slow_cross_validation(
     values: np.ndarray, configuration: Configuration, folds: Sequence[Fold], **options: object
 ) -> dict[str, np.ndarray]:
     """What `cross_validate` promises, in the most obvious way."""
-    columns = [slow_fold(values, configuration, fold, k, **options) for k, fold in enumerate(folds)]  # type: ignore[arg-type]  # mixed
+    columns = [slow_fold(values, configuration, fold, k, **options) for k, fold in enumerate(folds)]
     return dict(zip(FIELDS, np.stack(columns, axis=-1), strict=True))
 
 
