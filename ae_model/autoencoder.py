@@ -83,9 +83,9 @@ def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     if len(sizes) < 2:
         raise ValueError(f"layer_sizes must hold at least an input and a code size, but got {sizes}.")
     for size in sizes:
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
             raise ValueError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
-    return sizes
+    return tuple(map(int, sizes))
 
 
 def layer_activations(n_layers: int, hidden: str, code: str, output: str) -> list[str]:
@@ -96,8 +96,8 @@ def layer_activations(n_layers: int, hidden: str, code: str, output: str) -> lis
 def initial_linear(n_in: int, n_out: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Initial weight `(n_out, n_in)` and bias `(n_out,)`, float32, uniform in +-1/sqrt(n_in): nn.Linear's own rule."""
     bound = 1 / math.sqrt(n_in)
-    weight = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
-    bias = torch.empty(n_out).uniform_(-bound, bound, generator=generator)
+    weight = torch.empty(n_out, n_in, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
+    bias = torch.empty(n_out, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
     return weight, bias
 
 

@@ -123,5 +123,8 @@ def k_fold_cross_validation(
 
 def _inputs(batch: object) -> Tensor:
     first = batch[0] if isinstance(batch, list | tuple) else batch
-    assert isinstance(first, Tensor), f"a batch must be a tensor or begin with one, but got {type(first).__name__}"
+    if not isinstance(first, Tensor):
+        raise TypeError(
+            f"a batch must be a tensor or begin with one, but got {type(first).__name__}. Change the Dataset."
+        )
     return first

@@ -64,11 +64,8 @@ class TrainedAutoencoder:
 @torch.no_grad()
 def _apply(module: torch.nn.Module, rows: np.ndarray) -> Float[np.ndarray, "samples out"]:
     dtype = next(module.parameters()).dtype
-    parts = [
-        module(torch.from_numpy(rows[start : start + _ROWS]).to(dtype)).float().numpy()
-        for start in range(0, len(rows), _ROWS)
-    ]
-    return np.concatenate(parts)
+    batches = (torch.from_numpy(rows[start : start + _ROWS]).to(dtype) for start in range(0, len(rows), _ROWS))
+    return np.concatenate([module(batch).float().numpy() for batch in batches])
 
 
 def save_model(directory: str | Path, trained: TrainedAutoencoder) -> None:

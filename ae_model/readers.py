@@ -14,7 +14,16 @@ from jaxtyping import Num
 if TYPE_CHECKING:
     import pyarrow
 
-_DAMAGED = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+)
 """What NumPy raises on damaged files."""
 _MISSING = ["", "NA", "N/A", "null", "None"]
 """Cells of a CSV file that hold no value."""
@@ -105,7 +114,7 @@ def read_images(folder: Path) -> Samples:
 
     Images in subfolders are labelled with the subfolder's name.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
@@ -116,7 +125,7 @@ def read_images(folder: Path) -> Samples:
             with Image.open(path) as image:
                 mode = image.mode
                 images.append(image.convert("L" if mode in _GREY_MODES else "RGB"))
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Exception as error:  # what Pillow raises on damaged images is anything
             raise _unreadable(path, error) from error
         if mode not in (*_GREY_MODES, *_COLOUR_MODES):
             raise ValueError(f"{path}: channels must have eight bits, but the image is of mode {mode!r}. Convert it.")
@@ -172,7 +181,7 @@ def checked_values(
 
 
 def _read_csv(path: Path) -> "pyarrow.Table":
-    """The first line holds the column names unless every cell of it is a number."""
+    """The first line holds the column names unless it holds numbers, other than 0, 1, 2 and so on."""
     import pyarrow
     from pyarrow import csv
 
@@ -180,10 +189,13 @@ def _read_csv(path: Path) -> "pyarrow.Table":
         with path.open(encoding="utf-8-sig") as file:
             cells = [cell.strip(' "\r\n') for cell in file.readline().split(",")]
         numbers = [_is_number(cell) for cell in cells if cell not in _MISSING]
+        counted = cells == [str(i) for i in range(len(cells))]  # the names that pandas gives columns without names
         return csv.read_csv(
             path,
             # One thread, so that an error names its row.
-            read_options=csv.ReadOptions(use_threads=False, autogenerate_column_names=bool(numbers) and all(numbers)),
+            read_options=csv.ReadOptions(
+                use_threads=False, autogenerate_column_names=bool(numbers) and all(numbers) and not counted
+            ),
             convert_options=csv.ConvertOptions(null_values=_MISSING, strings_can_be_null=True),
         )
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:

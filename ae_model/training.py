@@ -86,7 +86,7 @@ def evaluate_members(
         reconstruction, code = stack.forward(x)
         errors = x.sub_(reconstruction)
         if mask is not None:
-            errors, code = errors.mul_(mask), code * mask
+            errors.mul_(mask)
         flat = errors.view(len(errors), 1, -1)
         squared_error += torch.bmm(flat, flat.transpose(1, 2)).view(-1)
         batch_largest = code.abs().amax(1)

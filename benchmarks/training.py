@@ -178,8 +178,8 @@ def table(work: Work, found: dict[str, dict[str, list[float]]]) -> str:
     for name, values in found.items():
         seconds = values["seconds"]
         lines.append(
-            f"| {name} | {medians[name]:.3f} ({min(seconds):.3f} to {max(seconds):.3f}) | {samples / medians[name]:,.0f} "
-            f"| {_ratio(found, '1 DataLoader', name)} | {_ratio(found, '3 fused Adam', name)} "
+            f"| {name} | {medians[name]:.3f} ({min(seconds):.3f} to {max(seconds):.3f}) "
+            f"| {samples / medians[name]:,.0f} | {_ratio(found, '1 DataLoader', name)} | {_ratio(found, '3 fused Adam', name)} "
             f"| {np.median(values['mse']):.5f} |"
         )
     return "\n".join([*lines, ""])
