@@ -177,11 +177,15 @@ def table(work: Work, found: dict[str, dict[str, list[float]]]) -> str:
     lines.append("| --- | --- | --- | --- | --- | --- |")
     for name, values in found.items():
         seconds = values["seconds"]
-        lines.append(
-            f"| {name} | {medians[name]:.3f} ({min(seconds):.3f} to {max(seconds):.3f}) "
-            f"| {samples / medians[name]:,.0f} | {_ratio(found, '1 DataLoader', name)} | {_ratio(found, '3 fused Adam', name)} "
-            f"| {np.median(values['mse']):.5f} |"
-        )
+        cells = [
+            name,
+            f"{medians[name]:.3f} ({min(seconds):.3f} to {max(seconds):.3f})",
+            f"{samples / medians[name]:,.0f}",
+            _ratio(found, "1 DataLoader", name),
+            _ratio(found, "3 fused Adam", name),
+            f"{np.median(values['mse']):.5f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -1,8 +1,9 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from search.settings import SearchSettings
 
 # Typer names no base class of its usage errors, and where it lies depends on the version.
-_UsageError: type[BaseException] = typer.BadParameter.__mro__[1]
+_UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -154,10 +155,12 @@ def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile
 
 def main() -> None:
     """Run the command line; every error becomes one line and an exit status."""
+    # Whoever asks the process to end gets the same as one who presses Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _UsageError as error:
-        _fail(f"{str(error).rstrip('.')}. See ae-search --help.", 2)
+        _fail(f"{error.format_message().rstrip('.')}. See ae-search --help.", 2)
     except ValueError as error:
         _fail(str(error), 2)
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """What a person sees: live progress while a search runs, and tables of results."""
 
+import json
 import math
 import time
 from collections import Counter
@@ -232,7 +233,8 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
     if format_ == "csv":
         print(trials.to_csv(index=False), end="")  # for a pipe, without rich's wrapping
     elif format_ == "json":
-        print(trials.to_json(orient="records", indent=2))
+        rows = trials.astype(object).where(trials.notna(), None).to_dict("records")
+        print(json.dumps(rows, indent=2, default=int))  # not pandas' own, which rounds
     elif format_ == "table":
         _console().print(trials_table(trials))
     else:

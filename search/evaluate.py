@@ -114,7 +114,7 @@ def _evaluate(trained: TrainedAutoencoder, dataset: Dataset) -> tuple[Evaluation
         psnr_db=psnr(error),
         dead_code_units=dead_code_units(code),
         pca_mse=pca_error,
-        pca_fve=1 - pca_error / total,
+        pca_fve=1 - pca_error / total if total > 0 else float("nan"),
         mean_mse=total,
         per_feature_mse=squared.mean(axis=0).tolist(),
     ), reconstruction

@@ -90,7 +90,12 @@ class Ledger:
     def enter_trials(self, configurations: Mapping[str, Configuration]) -> None:
         """Make these the search's first trials, in this order; trials that are not among them follow."""
         with self._connection as connection:
-            connection.execute("UPDATE trials SET number = number + ?", (len(configurations),))
+            rows = connection.execute("SELECT trial_id FROM trials ORDER BY number").fetchall()
+            others = [trial_id for (trial_id,) in rows if trial_id not in configurations]
+            connection.executemany(
+                "UPDATE trials SET number = ? WHERE trial_id = ?",
+                [(number, trial_id) for number, trial_id in enumerate(others, len(configurations) + 1)],
+            )
             connection.executemany(
                 "INSERT INTO trials (trial_id, number, configuration, status) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (trial_id) DO UPDATE SET number = excluded.number",
@@ -170,8 +175,11 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
     if not path.is_file():
         raise ValueError(f"{directory}: is no search's directory, ledger.sqlite is missing. Check the path.")
     with closing(_connect(path)) as connection:
-        cursor = connection.execute(query)
-        return [column[0] for column in cursor.description], cursor.fetchall()
+        try:
+            cursor = connection.execute(query)
+            return [column[0] for column in cursor.description], cursor.fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(path, error) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -180,13 +188,19 @@ def _connect(path: Path) -> sqlite3.Connection:
         # WAL: readers see a whole state while the driver writes, and a killed driver leaves a whole file.
         connection.execute("PRAGMA journal_mode = WAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError("it is another program's database")
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise ValueError(f"{path}: is no readable ledger ({error}). Move it away, or give another --name.") from error
+        raise _unreadable(path, error) from error
     if version > SCHEMA_VERSION:
         connection.close()
         raise ValueError(f"{path}: is of version {version}, but this ae-search reads up to {SCHEMA_VERSION}. Upgrade.")
     return connection
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> ValueError:
+    return ValueError(f"{path}: is no readable ledger ({error}). Move it away, or give another --name.")
 
 
 def _finite(value: float) -> float | None:

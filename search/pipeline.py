@@ -126,12 +126,13 @@ def run_search(
 
             with Monitor(
                 n_trials=len(trials),
-                n_done=len(trials) - sum(map(len, packs)),
+                n_done=len(trials) - len(unfinished),
                 max_epochs=search.max_epochs,
                 enabled=verbose,
             ) as monitor:
                 run_trials(
                     packs,
+                    unfinished=unfinished,
                     values=dataset.development,
                     evaluation={
                         "folds": folds,

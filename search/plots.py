@@ -164,7 +164,7 @@ def reconstructions(
         grid = figure.subplots(2, len(inputs), squeeze=False)
         for row, (images, name) in enumerate(((inputs, "input"), (outputs, "output"))):
             for axes, image in zip(grid[row], images, strict=True):
-                shown = np.clip((image.reshape(image_shape).squeeze() - low) / (high - low), 0, 1)
+                shown = np.clip((image.reshape(image_shape).squeeze() - low) / ((high - low) or 1), 0, 1)
                 axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set_visible(False)
@@ -200,7 +200,7 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= 30 else name[:29] + "…"
+    return (name if len(name) <= 30 else name[:29] + "…").replace("$", r"\$")  # else matplotlib reads a formula
 
 
 def _save(draw: Callable[[Figure], None], path: Path, size: tuple[float, float] = (8, 5)) -> None:

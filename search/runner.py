@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -23,6 +23,7 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "30")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -39,6 +40,7 @@ Progress = Callable[[str, str, str, Sequence[EpochRecord]], None]
 def run_trials(
     packs: Sequence[Mapping[str, Configuration]],
     *,
+    unfinished: Set[str],
     values: np.ndarray,
     evaluation: Mapping[str, Any],
     resources: ResourceSettings,
@@ -50,6 +52,7 @@ def run_trials(
 
     Args:
         packs: Configurations by trial id; the packs are started in this order.
+        unfinished: Ids of the trials that are wanted; others in the packs only keep them company.
         values: Development samples.
         evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`.
         resources: What each trial gets.
@@ -79,7 +82,7 @@ def run_trials(
                 name="search",
                 storage_path=resources.storage_path or scratch,
                 failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-                callbacks=[_Recorder(ledger, progress, evaluation["max_epochs"])],
+                callbacks=[_Recorder(ledger, progress, evaluation["max_epochs"], unfinished)],
                 verbose=0,
             ),
         )
@@ -94,16 +97,17 @@ def _plain(pack: Mapping[str, Configuration]) -> list[tuple[str, dict[str, Any]]
 class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
     """Writes what Tune hears from its workers into the ledger."""
 
-    def __init__(self, ledger: Ledger, progress: Progress, max_epochs: int) -> None:
+    def __init__(self, ledger: Ledger, progress: Progress, max_epochs: int, unfinished: Set[str]) -> None:
         self._ledger = ledger
         self._progress = progress
         self._max_epochs = max_epochs
+        self._unfinished = set(unfinished)
 
     def __getstate__(self) -> dict[str, object]:
         return {}  # Tune pickles its callbacks into its own state, which is never read
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
-        for trial_id, fields in trial.config["pack"]:
+        for trial_id, fields in self._wanted(trial):
             self._ledger.start(trial_id)
             self._tell(trial_id, fields, status.RUNNING)
 
@@ -112,9 +116,9 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
             self._fail(trial, result["error"])
             return
         pack_parameters = sum(count_parameters(fields["layer_sizes"]) for _, fields in trial.config["pack"])
-        for trial_id, fields in trial.config["pack"]:
+        for trial_id, fields in self._wanted(trial):
             records = result["records"].get(trial_id)
-            if not records:  # a configuration that has diverged before
+            if not records:  # it has diverged before
                 continue
             finite = all(np.isfinite(record.val_mse).all() for record in records)
             done = records[-1].epoch == self._max_epochs
@@ -129,9 +133,12 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         self._fail(trial, "its worker was lost too often")
 
     def _fail(self, trial: Any, error: str) -> None:
-        for trial_id, fields in trial.config["pack"]:
+        for trial_id, fields in self._wanted(trial):
             self._ledger.fail(trial_id, error)
             self._tell(trial_id, fields, status.FAILED)
+
+    def _wanted(self, trial: Any) -> list[tuple[str, dict[str, Any]]]:
+        return [(trial_id, fields) for trial_id, fields in trial.config["pack"] if trial_id in self._unfinished]
 
     def _tell(self, trial_id: str, fields: Mapping[str, Any], now: str, records: Sequence[EpochRecord] = ()) -> None:
         self._progress(trial_id, layer_sizes_text(fields["layer_sizes"]), now, records)

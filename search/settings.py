@@ -35,7 +35,7 @@ def _hidden_text(value: object) -> object:
 
 
 def _activation_name(value: object) -> object:
-    if value not in ACTIVATIONS:
+    if not isinstance(value, str) or value not in ACTIVATIONS:
         raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}, but is {value!r}")
     return value
 
@@ -104,7 +104,9 @@ class SpaceSettings(_Section):
         list[Annotated[str, BeforeValidator(_hidden_text)]], BeforeValidator(_as_list), Field(min_length=1)
     ] = ["", "64", "128", "256", "128-64"]
     """Hidden layers between input and code, each a text like "128-64", "" for none."""
-    depth: Annotated[list[Annotated[int, Field(ge=0, le=10)]], BeforeValidator(_as_list)] | None = None
+    depth: (
+        Annotated[list[Annotated[int, Field(ge=0, le=10)]], BeforeValidator(_as_list), Field(min_length=1)] | None
+    ) = None
     """Numbers of hidden layers; with `widths`, replaces `hidden` by every combination."""
     widths: Annotated[list[_Width], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     """Widths that a hidden layer may have."""
@@ -225,7 +227,13 @@ def parse_settings(content: Mapping[str, Any]) -> SearchSettings:
     if source in NAMED_SOURCES:
         return settings
     # A path means the same file wherever the next command is run.
-    resolved = settings.data.model_copy(update={"source": str(Path(source).expanduser().resolve())})
+    try:
+        path = Path(source).expanduser().resolve()
+    except RuntimeError:
+        raise ValueError(
+            f"data.source: {source!r} names a home folder that does not exist. Write the path out."
+        ) from None
+    resolved = settings.data.model_copy(update={"source": str(path)})
     return settings.model_copy(update={"data": resolved})
 
 
@@ -288,7 +296,9 @@ def _message(error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     unknown = [e for e in errors if e["type"] == "extra_forbidden"]
     first = (unknown or errors)[0]
-    path = [str(part) for part in first["loc"] if part not in ("range", "values") and not isinstance(part, int)]
+    path = [str(part) for part in first["loc"] if not isinstance(part, int)]
+    if path[:2] == ["space", "learning_rate"]:
+        path[2:3] = []  # which of its two forms it takes
     key = ".".join(path)
     if unknown:
         known = _known_keys(path[:-1])

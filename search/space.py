@@ -113,7 +113,8 @@ def _random_points(axes: Sequence[Sequence[Any]], num_samples: int, seed: int) -
         point = [axis[i] for axis, i in zip(axes, generator.integers(shape), strict=True)]
         if rates:
             exponent = generator.uniform(np.log(rates.low), np.log(rates.high))
-            point[-1] = float(f"{np.exp(exponent):.4g}")  # four digits are enough, and stay readable in every table
+            rounded = float(f"{np.exp(exponent):.4g}")  # four digits are enough, and stay readable in every table
+            point[-1] = min(max(rounded, rates.low), rates.high)
         if tuple(point) not in seen:
             seen.add(tuple(point))
             yield tuple(point)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ae_model import Configuration, EpochRecord
@@ -76,6 +76,7 @@ _trials = st.dictionaries(
 )
 
 
+@settings(max_examples=40)  # each makes a file
 @given(content=_trials, data=st.data())
 def test_reports_in_any_order_and_more_than_once(
     content: dict[str, dict[int, list[tuple[float, float, float, int]]]],

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -207,6 +207,7 @@ def test_a_running_trial_is_shown_and_not_ranked(tmp_path: Path) -> None:
     assert pd.isna(row["rank"])
 
 
+@settings(max_examples=40)  # each makes a file
 @given(data=st.data())
 def test_the_best_epoch_is_the_first_lowest_mean(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     """For any reports, finite or not, the best epoch is that of a loop over the epochs."""
