@@ -16,6 +16,8 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
+INTERRUPTED = 130
+
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
 ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
 InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help=".npy, .npz, .csv, .parquet or a folder of images.")]
@@ -165,8 +167,10 @@ def main() -> None:
         _fail(str(error), 2)
     except RuntimeError as error:
         _fail(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was finished is kept, and the same command continues", 130)
+    except KeyboardInterrupt:
+        status_ = INTERRUPTED
+    if status_ == INTERRUPTED:  # Typer turns an interrupt within a command into this
+        _fail("interrupted; what was finished is kept, and the same command continues", INTERRUPTED)
     sys.exit(status_ or 0)
 
 
