@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from ae_model.autoencoder import count_parameters
+from ae_model.capture import Step, training_step
 from ae_model.folds import Fold, fold_scalings
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
@@ -138,7 +139,7 @@ def cross_validate_pack(
         yield records
         diverged = {c for c, record in records.items() if not np.isfinite(record.val_mse).all()}
         if diverged:
-            groups = [kept for group in groups if (kept := _without(group, diverged)) is not None]
+            groups = [kept for group in groups if (kept := _without(group, diverged, batch_size)) is not None]
         if not groups:
             return
 
@@ -150,25 +151,28 @@ class _Group:
     members: list[tuple[int, int]]
     stack: AutoencoderStack
     data: ResidentData
+    step: Step
 
 
 def _train_and_evaluate(
     group: _Group, folds: Sequence[Fold], orders: Sequence[np.ndarray], batch_size: int
 ) -> Float[Tensor, "3 members"]:
     """One epoch: sums of squared errors in training and validation, and dead code units, on the device."""
-    squared_errors = train_epoch(group.stack, group.data, [orders[k] for _, k in group.members], batch_size)
+    squared_errors = train_epoch(group.step, group.data, [orders[k] for _, k in group.members], batch_size)
     validation = [folds[k].validation for _, k in group.members]
     val_squared_error, dead = evaluate_members(group.stack, group.data, validation)
     return torch.stack([squared_errors.double().sum(0), val_squared_error, dead.double()])
 
 
-def _without(group: _Group, configurations: set[int]) -> _Group | None:
+def _without(group: _Group, configurations: set[int], batch_size: int) -> _Group | None:
     """The group without the members of these configurations; None if nobody is left."""
     kept = [j for j, (c, _) in enumerate(group.members) if c not in configurations]
     if not kept or len(kept) == len(group.members):
         return group if kept else None
     group.stack.keep(kept)
-    return _Group(members=[group.members[j] for j in kept], stack=group.stack, data=group.data.scaled_for(kept))
+    data = group.data.scaled_for(kept)
+    step = training_step(group.stack, data, batch_size)
+    return _Group(members=[group.members[j] for j in kept], stack=group.stack, data=data, step=step)
 
 
 def _make_groups(
@@ -203,7 +207,9 @@ def _make_groups(
             device=device,
             dtype=dtype,
         )
-        groups.append(_Group(members=chosen, stack=stack, data=resident.scaled_for([k for _, k in chosen])))
+        data = resident.scaled_for([k for _, k in chosen])
+        step = training_step(stack, data, first.batch_size)
+        groups.append(_Group(members=chosen, stack=stack, data=data, step=step))
     return groups
 
 

@@ -32,7 +32,7 @@ class ResidentData:
     ) -> None:
         self.device, self.dtype = torch.device(device), dtype
         self.n_features = values.shape[1]
-        self._values = _as_tensor(values).to(device)
+        self._values = _on_device(values, self.device)
         self._scalings = list(scalings)
         # Members with one and the same scaling share one row of it.
         distinct = self._scalings[:1] if all(s is self._scalings[0] for s in self._scalings) else self._scalings
@@ -82,6 +82,26 @@ def batches(
             mask = torch.from_numpy(np.arange(longest) < counts[:, None]).to(data.device, data.dtype)[:, :, None]
             n_rows = torch.from_numpy(counts).clamp_(min=1).to(data.device, data.dtype)[:, None, None]
             yield index[batch, :, :longest], n_rows, mask
+
+
+_latest: tuple[np.ndarray, Tensor] | None = None
+"""The array that was last copied to a GPU, and its copy: trials of one process share it."""
+
+
+def _on_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """The samples on the device: shared with the array on a CPU, copied once per process to a GPU."""
+    global _latest  # the process is what owns a GPU's memory
+    tensor = _as_tensor(values)
+    if device.type == "cpu":
+        return tensor
+    # The kept array holds its memory, so that an equal address means equal content.
+    if _latest is None or _identity(_latest[0]) != _identity(values) or _latest[1].device != device:
+        _latest = values, tensor.to(device)
+    return _latest[1]
+
+
+def _identity(values: np.ndarray) -> tuple[object, ...]:
+    return values.__array_interface__["data"], values.shape, values.strides, values.dtype
 
 
 def _as_tensor(values: np.ndarray) -> Tensor:

@@ -125,6 +125,11 @@ class AutoencoderStack:
         self._adam_step(batch)
         return squared_error
 
+    @property
+    def n_common_batches(self) -> int:
+        """Batches of an epoch in which every member takes a step."""
+        return min(call.n_batches for call in self._adam_calls)
+
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members alone, in this order; each keeps its weights and its Adam state.
 
@@ -251,6 +256,7 @@ class _AdamCall:
             weight_decay=0.0,
             eps=1e-8,
             maximize=False,
+            capturable=parameters[0].is_cuda,
         )
 
 

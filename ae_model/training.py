@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ae_model.autoencoder import SymmetricAutoencoder
+from ae_model.capture import Step, training_step
 from ae_model.resident import ResidentData, batches
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
@@ -54,12 +55,12 @@ def batch_order(rows: Int[np.ndarray, " rows"], *, seed: int, fold: int, epoch: 
 
 
 def train_epoch(
-    stack: AutoencoderStack, data: ResidentData, orders: Sequence[Int[np.ndarray, " _"]], batch_size: int
+    step: Step, data: ResidentData, orders: Sequence[Int[np.ndarray, " _"]], batch_size: int
 ) -> Float[Tensor, "batches members"]:
     """One pass of every member over its own rows.
 
     Args:
-        stack: The members.
+        step: As made by `training_step`.
         data: The samples.
         orders: For each member the rows it trains on, in order.
         batch_size: Rows per step.
@@ -69,8 +70,7 @@ def train_epoch(
         member has no batch.
     """
     squared_errors = [
-        stack.train_step(data.gather(index), rows, mask, batch)
-        for batch, (index, rows, mask) in enumerate(batches(data, orders, batch_size))
+        step(index, rows, mask, batch) for batch, (index, rows, mask) in enumerate(batches(data, orders, batch_size))
     ]
     return torch.stack(squared_errors)
 
@@ -135,10 +135,11 @@ def fit_autoencoder(
         dtype=dtype,
     )
     data = ResidentData(values, [scaling], device=device, dtype=dtype)
-    squared_errors = [
-        train_epoch(stack, data, [batch_order(everything, seed=seed, fold=0, epoch=epoch)], configuration.batch_size)
-        for epoch in range(1, epochs + 1)
-    ]
+    step = training_step(stack, data, configuration.batch_size)
+    squared_errors = []
+    for epoch in range(1, epochs + 1):
+        order = batch_order(everything, seed=seed, fold=0, epoch=epoch)
+        squared_errors.append(train_epoch(step, data, [order], configuration.batch_size))
     losses = torch.stack(squared_errors)[:, :, 0].cpu().double().numpy() / (counts * n_features)
     return stack.to_model(0), losses
 

@@ -99,6 +99,7 @@ def run_search(
         "data": dataset.fingerprint(),
         "search.n_splits": search.n_splits,
         "search.max_epochs": search.max_epochs,
+        "search.fp32_precision": search.fp32_precision,
         "seed": settings.seed,
     }
     trials = {trial_id(configuration, definition): configuration for configuration in configurations}
@@ -137,6 +138,7 @@ def run_search(
                     evaluation={
                         "folds": folds,
                         "max_epochs": search.max_epochs,
+                        "fp32_precision": search.fp32_precision,
                         "seed": settings.seed,
                         "value_range": dataset.value_range,
                     },

@@ -54,7 +54,7 @@ def run_trials(
         packs: Configurations by trial id; the packs are started in this order.
         unfinished: Ids of the trials that are wanted; others in the packs only keep them company.
         values: Development samples.
-        evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`.
+        evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`, and `fp32_precision`.
         resources: What each trial gets.
         ledger: Where reports go.
         progress: Called after every report.

@@ -144,6 +144,8 @@ class SearchSection(_Section):
     n_splits: Annotated[int, Field(ge=2)] = 5
     max_epochs: Annotated[int, Field(ge=1)] = 100
     scheduler: Literal["fifo"] = "fifo"
+    fp32_precision: Literal["tf32", "ieee"] = "tf32"
+    """Of matrix products on a GPU: "tf32" is faster, "ieee" is float32 throughout; no effect on a CPU."""
 
 
 class ResourceSettings(_Section):

@@ -22,9 +22,11 @@ def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Map
     Args:
         config: `{"pack": [(trial id, fields of a Configuration), ...]}`.
         values: Development samples, read-only, shared by all workers of a node.
-        evaluation: `folds`, `max_epochs`, `seed`, `value_range`, `device` and `n_threads`.
+        evaluation: `folds`, `max_epochs`, `seed`, `value_range`, `device`, `n_threads`
+            and `fp32_precision`.
     """
     torch.set_num_threads(evaluation["n_threads"])
+    torch.backends.cuda.matmul.fp32_precision = evaluation["fp32_precision"]
     configurations = [Configuration(**fields) for _, fields in config["pack"]]
     started = last_report = time.perf_counter()
     unsent: list[dict[int, EpochRecord]] = []

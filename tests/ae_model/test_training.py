@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ae_model import Configuration, SymmetricAutoencoder, fit_autoencoder, fit_scaling
+from ae_model.capture import training_step
 from ae_model.metrics import dead_code_units
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
@@ -116,7 +117,8 @@ def test_train_epoch_gives_the_squared_errors_of_every_batch() -> None:
     orders = [np.arange(16), np.arange(5, 16), np.arange(20, 28)]
     stack = make_stack([2, 2, 1])
     first = [stack.to_model(member) for member in range(3)]
-    squared_errors = train_epoch(stack, resident(values, scaling), orders, 8)
+    data = resident(values, scaling)
+    squared_errors = train_epoch(training_step(stack, data, 8), data, orders, 8)
     assert squared_errors.shape == (2, 3)
     assert squared_errors[1, 2] == 0
     x = torch.from_numpy(scaling.transform(values))
