@@ -56,7 +56,7 @@ def run(
     """Search, select, retrain and evaluate; run it again to continue."""
     settings = _settings(settings_file, data, data_dir, set_)
     from search import console, run_search
-    from search.settings import check_name
+    from search.pipeline import check_name
 
     if name is not None:
         check_name(name)

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,17 +16,17 @@ import pandas as pd
 import torch
 
 from ae_model.bottleneck import code_size_for, explained_variance_ratio, pca_baseline
-from ae_model.data import Dataset
+from ae_model.data import Dataset, source_name
 from ae_model.folds import make_folds
 from ae_model.scaling import fit_scaling
 from search import plots
-from search.console import Monitor
 from search.evaluate import Evaluation, evaluate_model
 from search.ledger import Ledger, trial_id
+from search.monitor import Monitor
 from search.packs import make_packs
 from search.retraining import load_data, retrain
 from search.selection import Rule, Selection, select
-from search.settings import BottleneckSettings, ResourceSettings, SearchSettings, check_name, default_name, to_toml
+from search.settings import BottleneckSettings, ResourceSettings, SearchSettings, to_toml
 from search.space import make_configurations
 from search.tables import load_epochs, load_trials, replace_file, write_tables
 
@@ -201,6 +202,25 @@ def retrain_and_draw(directory: str | Path, *, rule: Rule | None = None, trial: 
     losses = pd.read_csv(model_dir / "training_loss.csv")
     plots.training_loss(losses, validation.reset_index(), model_dir / "training_loss.png")
     return model_dir
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a folder inside the results directory.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
+        raise ValueError(
+            f"--name must be 1 to 100 letters, digits, '.', '_', '+' or '-', beginning with no '.', but is {name!r}."
+        )
+    return name
+
+
+def default_name(settings: SearchSettings) -> str:
+    """The name of a search that is given none: its data source's."""
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(settings.data.source)).lstrip(".-+")
+    return check_name(name[:100] or "search")
 
 
 def _make_directory(directory: Path) -> None:

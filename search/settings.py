@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from ae_model.activations import ACTIVATIONS
-from ae_model.data import NAMED_SOURCES, source_name
+from ae_model.data import NAMED_SOURCES
 
 
 def _as_list(value: object) -> object:
@@ -256,25 +256,6 @@ def search_settings(directory: str | Path) -> SearchSettings:
         ValueError: If the directory is no search's.
     """
     return load_settings(Path(directory) / "settings.toml")
-
-
-def check_name(name: str) -> str:
-    """`name` if it can be a folder inside the results directory.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
-        raise ValueError(
-            f"--name must be 1 to 100 letters, digits, '.', '_', '+' or '-', beginning with no '.', but is {name!r}."
-        )
-    return name
-
-
-def default_name(settings: SearchSettings) -> str:
-    """The name of a search that is given none: its data source's."""
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(settings.data.source)).lstrip(".-+")
-    return check_name(name[:100] or "search")
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 
 from ae_model import Fold, SymmetricAutoencoder
 
@@ -19,10 +21,19 @@ Recipe = Callable[[np.ndarray, tuple[float, float], Sequence[int], Sequence[Fold
 
 
 class ImageRows(Dataset[Tensor]):
-    """Rows of an array with a per-item transform, as in every tutorial."""
+    """Rows of an array as images with per-item transforms: what torchvision's MNIST and its tutorials do."""
 
     def __init__(self, values: np.ndarray, rows: np.ndarray, value_range: tuple[float, float]) -> None:
-        self.values, self.rows, (self.low, self.high) = values, rows, value_range
+        side = int(values.shape[1] ** 0.5)
+        low, high = (limit / 255 for limit in value_range)
+        self.images, self.rows = values.reshape(-1, side, side), rows
+        self.transform = transforms.Compose(
+            [
+                transforms.ToTensor(),
+                transforms.Normalize((low + high) / 2, (high - low) / 2),
+                transforms.Lambda(torch.flatten),
+            ]
+        )
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -30,8 +41,8 @@ class ImageRows(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         """One row, scaled to [-1, 1]."""
-        image = torch.from_numpy(self.values[self.rows[index]]).float()
-        return ((image - self.low) / (self.high - self.low) - 0.5) / 0.5
+        scaled: Tensor = self.transform(Image.fromarray(self.images[self.rows[index]]))
+        return scaled
 
 
 def dataloader_fold(

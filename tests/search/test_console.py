@@ -12,7 +12,6 @@ from rich.console import Console
 from ae_model import Configuration, EpochRecord, load_model
 from search import Evaluation, SearchResult, load_trials
 from search.console import (
-    Monitor,
     evaluation_text,
     model_summary,
     print_result,
@@ -22,6 +21,7 @@ from search.console import (
     trials_table,
 )
 from search.ledger import DIVERGED, FINISHED, RUNNING, Ledger
+from search.monitor import Monitor
 
 
 def _record(epoch: int, mean: float) -> EpochRecord:

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from ae_model.activations import ACTIVATIONS
 from search import cli
+from search.pipeline import check_name, default_name
 from search.settings import (
     LogUniform,
     SearchSettings,
-    check_name,
-    default_name,
     load_settings,
     parse_settings,
     search_settings,
