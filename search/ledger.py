@@ -187,6 +187,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         # WAL: readers see a whole state while the driver writes, and a killed driver leaves a whole file.
         connection.execute("PRAGMA journal_mode = WAL")
+        # A killed process loses nothing by this; a power cut can lose the last seconds, and leaves a whole file.
+        connection.execute("PRAGMA synchronous = NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise sqlite3.DatabaseError("it is another program's database")

@@ -25,6 +25,7 @@ os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
 os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
 os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "30")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
@@ -33,6 +34,8 @@ from ray import tune
 
 from search.trainable import train_pack
 
+Pack = list[tuple[str, dict[str, Any]]]
+"""Trial ids with the fields of their configurations, as Ray carries them."""
 Progress = Callable[[str, str, str, Sequence[EpochRecord]], None]
 """Called after every report with trial id, layer sizes, status and the new epochs."""
 
@@ -68,13 +71,15 @@ def run_trials(
         gpus = resources.gpus_per_trial if resources.gpus_per_trial is not None else float(n_gpus > 0)
         _check_fit(resources.cpus_per_trial, gpus)
         worker = {**evaluation, "device": "cuda" if gpus else "cpu", "n_threads": resources.cpus_per_trial}
+        plain = [[(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()] for pack in packs]
         trainable = tune.with_resources(
-            tune.with_parameters(train_pack, values=values, evaluation=worker),
+            tune.with_parameters(train_pack, values=values, packs=plain, evaluation=worker),
             {"CPU": resources.cpus_per_trial, "GPU": gpus},
         )
         tuner = tune.Tuner(
             trainable,
-            param_space={"pack": tune.grid_search([_plain(pack) for pack in packs])},
+            # Numbers, because Tune copies the whole grid for every trial.
+            param_space={"pack": tune.grid_search(list(range(len(plain))))},
             tune_config=tune.TuneConfig(
                 reuse_actors=True, max_concurrent_trials=resources.max_concurrent_trials if address else None
             ),
@@ -82,26 +87,24 @@ def run_trials(
                 name="search",
                 storage_path=resources.storage_path or scratch,
                 failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-                callbacks=[_Recorder(ledger, progress, evaluation["max_epochs"], unfinished)],
+                callbacks=[_Recorder(plain, ledger, progress, evaluation["max_epochs"], unfinished)],
                 verbose=0,
             ),
         )
         tuner.fit()
 
 
-def _plain(pack: Mapping[str, Configuration]) -> list[tuple[str, dict[str, Any]]]:
-    """A pack as Tune carries it."""
-    return [(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()]
-
-
 class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
     """Writes what Tune hears from its workers into the ledger."""
 
-    def __init__(self, ledger: Ledger, progress: Progress, max_epochs: int, unfinished: Set[str]) -> None:
+    def __init__(
+        self, packs: list[Pack], ledger: Ledger, progress: Progress, max_epochs: int, unfinished: Set[str]
+    ) -> None:
+        self._packs = packs
         self._ledger = ledger
         self._progress = progress
         self._max_epochs = max_epochs
-        self._unfinished = set(unfinished)
+        self._unfinished = unfinished
 
     def __getstate__(self) -> dict[str, object]:
         return {}  # Tune pickles its callbacks into its own state, which is never read
@@ -115,7 +118,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         if "error" in result:
             self._fail(trial, result["error"])
             return
-        pack_parameters = sum(count_parameters(fields["layer_sizes"]) for _, fields in trial.config["pack"])
+        pack_parameters = sum(count_parameters(fields["layer_sizes"]) for _, fields in self._pack(trial))
         for trial_id, fields in self._wanted(trial):
             records = result["records"].get(trial_id)
             if not records:  # it has diverged before
@@ -138,7 +141,10 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
             self._tell(trial_id, fields, status.FAILED)
 
     def _wanted(self, trial: Any) -> list[tuple[str, dict[str, Any]]]:
-        return [(trial_id, fields) for trial_id, fields in trial.config["pack"] if trial_id in self._unfinished]
+        return [(trial_id, fields) for trial_id, fields in self._pack(trial) if trial_id in self._unfinished]
+
+    def _pack(self, trial: Any) -> Pack:
+        return self._packs[trial.config["pack"]]
 
     def _tell(self, trial_id: str, fields: Mapping[str, Any], now: str, records: Sequence[EpochRecord] = ()) -> None:
         self._progress(trial_id, layer_sizes_text(fields["layer_sizes"]), now, records)

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,18 +16,26 @@ REPORT_INTERVAL_S = 1.0
 """The driver handles some 200 reports a second in all, so each worker sends about one a second."""
 
 
-def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Mapping[str, Any]) -> None:
+def train_pack(
+    config: Mapping[str, int],
+    *,
+    values: np.ndarray,
+    packs: Sequence[Sequence[tuple[str, Mapping[str, Any]]]],
+    evaluation: Mapping[str, Any],
+) -> None:
     """Cross-validate the configurations of a pack and report every epoch of each.
 
     Args:
-        config: `{"pack": [(trial id, fields of a Configuration), ...]}`.
+        config: `{"pack": number of the pack}`.
         values: Development samples, read-only, shared by all workers of a node.
+        packs: Of each pack the trial ids, with the fields of their configurations.
         evaluation: `folds`, `max_epochs`, `seed`, `value_range`, `device`, `n_threads`
             and `fp32_precision`.
     """
     torch.set_num_threads(evaluation["n_threads"])
     torch.backends.cuda.matmul.fp32_precision = evaluation["fp32_precision"]
-    configurations = [Configuration(**fields) for _, fields in config["pack"]]
+    trial_ids, fields = zip(*packs[config["pack"]], strict=True)
+    configurations = [Configuration(**given) for given in fields]
     started = last_report = time.perf_counter()
     unsent: list[dict[int, EpochRecord]] = []
     try:
@@ -43,18 +51,18 @@ def train_pack(config: Mapping[str, Any], *, values: np.ndarray, evaluation: Map
             unsent.append(records)
             now = time.perf_counter()
             if now - last_report >= REPORT_INTERVAL_S:
-                _report(config, unsent, seconds=now - started)
+                _report(trial_ids, unsent, seconds=now - started)
                 unsent, last_report = [], now
         if unsent:
-            _report(config, unsent, seconds=time.perf_counter() - started)
+            _report(trial_ids, unsent, seconds=time.perf_counter() - started)
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
         tune.report({"error": f"{type(error).__name__}: {error}", "host": socket.gethostname()})
 
 
-def _report(config: Mapping[str, Any], unsent: list[dict[int, EpochRecord]], *, seconds: float) -> None:
+def _report(trial_ids: Sequence[str], unsent: list[dict[int, EpochRecord]], *, seconds: float) -> None:
     by_trial = {
         trial_id: [records[number] for records in unsent if number in records]
-        for number, (trial_id, _) in enumerate(config["pack"])
+        for number, trial_id in enumerate(trial_ids)
     }
     tune.report(
         {

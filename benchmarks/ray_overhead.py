@@ -1,0 +1,80 @@
+"""What a trial costs the driver: searches of 10, 100 and 1,000 trials that have almost nothing to train.
+
+`python benchmarks/ray_overhead.py [--repeats 3] [--json FILE]`. The driver's CPU time includes Tune, our callback, the
+ledger and the progress display. Every trial is a pack of its own; start-up is what the search of 10 trials takes.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from training import environment
+
+from ae_model import Configuration, make_folds
+from search.ledger import Ledger
+from search.monitor import Monitor
+from search.runner import run_trials
+from search.settings import ResourceSettings
+
+import ray  # isort: skip  # after search.runner, which prepares its environment
+
+COUNTS = (10, 100, 1000)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    search(COUNTS[0])  # warm-up
+    raw = {n: [search(n) for _ in range(arguments.repeats)] for n in COUNTS}
+    ray.shutdown()
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"environment": environment(1), "cpu_and_wall": raw}, indent=1) + "\n")
+    print("| trials | driver's CPU, s | wall, s | CPU per trial beyond 10 trials, ms | wall per trial, ms |")
+    print("| --- | --- | --- | --- | --- |")
+    start_cpu, start_wall = np.median(raw[COUNTS[0]], axis=0)
+    for n, runs in raw.items():
+        cpu, wall = np.median(runs, axis=0)
+        per_trial = [
+            f"{1e3 * (x - start) / (n - COUNTS[0]):.1f}" for x, start in ((cpu, start_cpu), (wall, start_wall))
+        ]
+        print(f"| {n} | {cpu:.2f} | {wall:.2f} | {' | '.join(per_trial if n > COUNTS[0] else ['', ''])} |")
+
+
+def search(n_trials: int) -> tuple[float, float]:
+    """Seconds of the driver's CPU, and of the clock."""
+    values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
+    trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n_trials)}
+    evaluation = {
+        "folds": make_folds(len(values), 2, seed=0),
+        "max_epochs": 1,
+        "seed": 0,
+        "value_range": None,
+        "fp32_precision": "tf32",
+    }
+    with tempfile.TemporaryDirectory() as directory, Ledger(Path(directory)) as ledger:
+        ledger.enter_trials(trials)
+        cpu, wall = time.process_time(), time.perf_counter()
+        with Monitor(n_trials=n_trials, n_done=0, max_epochs=1, enabled=False) as monitor:
+            run_trials(
+                [{trial_id: configuration} for trial_id, configuration in trials.items()],
+                unfinished=set(trials),
+                values=values,
+                evaluation=evaluation,
+                resources=ResourceSettings(),
+                ledger=ledger,
+                progress=monitor,
+            )
+        assert not ledger.unfinished()
+        return time.process_time() - cpu, time.perf_counter() - wall
+
+
+if __name__ == "__main__":
+    main()
