@@ -42,10 +42,9 @@ def main() -> None:
     start_cpu, start_wall = np.median(raw[COUNTS[0]], axis=0)
     for n, runs in raw.items():
         cpu, wall = np.median(runs, axis=0)
-        per_trial = [
-            f"{1e3 * (x - start) / (n - COUNTS[0]):.1f}" for x, start in ((cpu, start_cpu), (wall, start_wall))
-        ]
-        print(f"| {n} | {cpu:.2f} | {wall:.2f} | {' | '.join(per_trial if n > COUNTS[0] else ['', ''])} |")
+        beyond = [1e3 * (cpu - start_cpu), 1e3 * (wall - start_wall)]
+        per_trial = [f"{ms / (n - COUNTS[0]):.1f}" if n > COUNTS[0] else "" for ms in beyond]
+        print(f"| {n} | {cpu:.2f} | {wall:.2f} | {' | '.join(per_trial)} |")
 
 
 def search(n_trials: int) -> tuple[float, float]:
@@ -62,7 +61,9 @@ def search(n_trials: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as directory, Ledger(Path(directory)) as ledger:
         ledger.enter_trials(trials)
         cpu, wall = time.process_time(), time.perf_counter()
-        with Monitor(n_trials=n_trials, n_done=0, max_epochs=1, enabled=False) as monitor:
+        with Monitor(
+            labels=dict.fromkeys(trials, "4-2"), n_trials=n_trials, n_done=0, best=None, max_epochs=1, enabled=False
+        ) as monitor:
             run_trials(
                 [{trial_id: configuration} for trial_id, configuration in trials.items()],
                 unfinished=set(trials),

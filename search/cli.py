@@ -26,7 +26,7 @@ Source = Annotated[
     str | None,
     typer.Option("--data", metavar="SOURCE", help="digits, mnist, fashion-mnist, kmnist, cifar10, a file or a folder."),
 ]
-DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where torchvision's data sets lie.  [default: data]")]
+DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where torchvision's data sets lie.")]
 RuleOption = Annotated[
     str | None, typer.Option("--rule", metavar="RULE", help="best, one-se or smallest-code.  [default: the settings']")
 ]
@@ -68,19 +68,23 @@ def run(
 def bottleneck(
     data: Source = "digits",
     data_dir: DataDir = None,
-    explained_variance: Annotated[float, typer.Option(metavar="FRACTION", help="In (0, 1].")] = 0.95,
+    explained_variance: Annotated[
+        float | None, typer.Option(metavar="FRACTION", help="In (0, 1].  [default: 0.95]")
+    ] = None,
     set_: Overrides = None,
 ) -> None:
     """Print the number of principal components that explain the variance."""
-    settings = _settings(None, data, data_dir, [f"bottleneck.explained_variance={explained_variance}", *(set_ or [])])
+    target = [] if explained_variance is None else [f"bottleneck.explained_variance={explained_variance}"]
+    settings = _settings(None, data, data_dir, [*target, *(set_ or [])])
     from search.pipeline import bottleneck as propose
     from search.retraining import load_data
 
     dataset = load_data(settings)
     proposal = propose(dataset, settings.bottleneck)
     for code_size in proposal.code_sizes:
+        explain = "component explains" if code_size == 1 else "components explain"
         print(
-            f"{code_size} components explain {proposal.reached(code_size):.2%} of the variance of {dataset.name} "
+            f"{code_size} {explain} {proposal.reached(code_size):.2%} of the variance of {dataset.name} "
             f"({len(dataset.development)} samples, {dataset.development.shape[1]} features)"
         )
 
@@ -96,11 +100,11 @@ def status(directory: Directory) -> None:
 @app.command()
 def trials(
     directory: Directory,
-    sort: Annotated[str, typer.Option(metavar="COLUMN", help="A column of trials.csv.")] = "rank",
+    sort: Annotated[str, typer.Option(metavar="COLUMN", help="A column of trials.csv, lowest first.")] = "rank",
     top: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N.")] = None,
     format_: Annotated[str, typer.Option("--format", metavar="table|csv|json")] = "table",
 ) -> None:
-    """Print the trials of a search, best first."""
+    """Print the trials of a search."""
     from search import console
 
     console.print_trials(directory, sort=sort, top=top, format_=format_)
@@ -162,7 +166,8 @@ def main() -> None:
     try:
         status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _UsageError as error:
-        _fail(f"{error.format_message().rstrip('.')}. See ae-search --help.", 2)
+        message = error.format_message()
+        _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See ae-search --help.", 2)
     except ValueError as error:
         _fail(str(error), 2)
     except RuntimeError as error:

@@ -60,10 +60,12 @@ def selection_text(selection: Selection) -> str:
         f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
         f"best epoch {s.best_epoch}; PCA at equal code size {s.pca_val_mse_mean:.5f}",
     ]
+    if s.n_better:
+        lines.append(f"  {s.n_better} trials are significantly better: the rule prefers a smaller model")
     if s.tied:
         names = ", ".join(f"{t['label']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
         lines.append(f"  cannot be told apart from: {names}")
-    else:
+    elif not s.n_better:
         lines.append("  every other trial is significantly worse")
     return "\n".join(lines)
 
@@ -71,8 +73,14 @@ def selection_text(selection: Selection) -> str:
 def evaluation_text(evaluation: Evaluation) -> str:
     """The test result in three lines."""
     e = evaluation
-    better = e.mse < e.pca_mse
-    verdict = "better than PCA" if better else "not better than PCA: try more epochs, other widths or learning rates"
+    if e.mse >= e.mean_mse:
+        verdict = "worse than the mean: train for more epochs, or with another learning rate"
+    elif abs(e.pca_difference) <= 1.96 * e.pca_difference_se:
+        verdict = "cannot be told apart from PCA"
+    elif e.pca_difference < 0:
+        verdict = "better than PCA"
+    else:
+        verdict = "worse than PCA: try more epochs, other widths or learning rates"
     return "\n".join(
         [
             f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}",
@@ -80,7 +88,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
             f"compression {e.compression_ratio:.1f} : 1",
             f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
             f"the mean alone: MSE {e.mean_mse:.5f}",
-            f"  {verdict}",
+            f"  {verdict} (difference {e.pca_difference:+.5f} ± {e.pca_difference_se:.5f})",
         ]
     )
 
@@ -88,9 +96,9 @@ def evaluation_text(evaluation: Evaluation) -> str:
 def model_summary(trained: TrainedAutoencoder) -> str:
     """Torchinfo's table of layers and parameters."""
     sizes = trained.model.layer_sizes
-    return str(
-        torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=("output_size", "num_params"))
-    )
+    columns = ("output_size", "num_params")
+    summary = torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=columns)
+    return str(summary).replace("Units.MEGABYTES", "M")  # torchinfo prints its own constant's name
 
 
 def print_result(result: SearchResult) -> None:
@@ -103,6 +111,12 @@ def print_result(result: SearchResult) -> None:
     lost = ", ".join(f"{ended[status]} {status}" for status in ENDED if status != FINISHED and ended[status])
     if lost:
         console.print(f"{lost}: see the columns status and error of trials.csv")
+    finished = trials[trials["status"] == FINISHED]
+    improving = int((finished["best_epoch"] == finished["epochs"]).sum())
+    if improving:
+        console.print(
+            f"{improving} of {len(finished)} trials were best at their last epoch: try more search.max_epochs"
+        )
     console.print()
     console.print(selection_text(result.selection))
     console.print()

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ae_model.autoencoder import count_parameters
-from ae_model.bottleneck import fit_pca, pca_mse
+from ae_model.bottleneck import fit_pca
 from ae_model.data import Dataset, load_dataset
 from ae_model.metrics import dead_code_units, fve, mse, psnr
 from ae_model.persistence import TrainedAutoencoder, load_model
 from search import plots
+from search.space import layer_sizes_text
 from search.tables import replace_file
 
 N_EXAMPLES = 10
@@ -25,6 +26,8 @@ class Evaluation:
     """How a model does on samples it has never seen; the content of `evaluation.json`, in scaled units."""
 
     data: str
+    trial_id: str | None
+    """Of the trial whose configuration the model has."""
     n_test: int
     layer_sizes: str
     code_size: int
@@ -39,6 +42,10 @@ class Evaluation:
     pca_mse: float
     """Of PCA with as many components as the code has units, fitted on the development set."""
     pca_fve: float
+    pca_difference: float
+    """`mse - pca_mse`: negative where the autoencoder is better."""
+    pca_difference_se: float
+    """Its standard error, from the differences of the single samples."""
     mean_mse: float
     """Of predicting the development set's mean for every sample."""
     per_feature_mse: list[float]
@@ -82,8 +89,11 @@ def evaluate_model(
             model_dir / "reconstructions.png",
         )
     else:
-        names = dataset.feature_names or tuple(f"feature {i}" for i in range(n_features))
-        plots.feature_errors(np.array(evaluation.per_feature_mse), names, model_dir / "feature_errors.png")
+        # A feature that is constant in the development set has no range that its error could be measured by.
+        varying = np.flatnonzero(np.ptp(dataset.development, axis=0) > 0)
+        names = dataset.feature_names or tuple(f"f{i}" for i in range(n_features))
+        errors = np.array(evaluation.per_feature_mse)[varying]
+        plots.feature_errors(errors, [names[i] for i in varying], model_dir / "feature_errors.png")
     return evaluation
 
 
@@ -97,27 +107,35 @@ def _evaluate(trained: TrainedAutoencoder, dataset: Dataset) -> tuple[Evaluation
     per_sample = squared.mean(axis=1)
     code_size = model.layer_sizes[-1]
     pca = fit_pca(dataset.development, scaling, code_size)
+    pca_per_sample = np.square(x - pca.inverse_transform(pca.transform(x))).mean(axis=1)
     total = float(np.square(x - pca.mean_).mean())
-    pca_error = float(pca_mse(pca, x, [code_size])[0])
+    pca_error = float(pca_per_sample.mean())
     error = mse(x, scaled_reconstruction)
     explained = fve(x, scaled_reconstruction, pca.mean_)
     return Evaluation(
         data=dataset.name,
+        trial_id=trained.metadata.get("trial_id"),
         n_test=len(x),
-        layer_sizes="-".join(map(str, model.layer_sizes)),
+        layer_sizes=layer_sizes_text(model.layer_sizes),
         code_size=code_size,
         n_parameters=count_parameters(model.layer_sizes),
         compression_ratio=model.layer_sizes[0] / code_size,
         mse=error,
-        mse_se=float(per_sample.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else 0.0,
+        mse_se=_standard_error(per_sample),
         fve=explained,
         psnr_db=psnr(error),
         dead_code_units=dead_code_units(code),
         pca_mse=pca_error,
         pca_fve=1 - pca_error / total if total > 0 else float("nan"),
+        pca_difference=error - pca_error,
+        pca_difference_se=_standard_error(per_sample - pca_per_sample),
         mean_mse=total,
         per_feature_mse=squared.mean(axis=0).tolist(),
     ), reconstruction
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
 def _jsonable(value: object) -> object:

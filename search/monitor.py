@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from rich.console import Console
@@ -20,18 +20,30 @@ class Monitor:
     """Shows how far a search is, on standard error: one live line on a terminal, plain lines elsewhere.
 
     Args:
+        labels: What to call each trial, by its id.
         n_trials: Trials of the search.
         n_done: Trials that were done before.
+        best: Validation MSE and id of the best trial that was done before.
         max_epochs: Of each trial.
         enabled: Whether to show anything.
     """
 
-    def __init__(self, *, n_trials: int, n_done: int, max_epochs: int, enabled: bool) -> None:
+    def __init__(
+        self,
+        *,
+        labels: Mapping[str, str],
+        n_trials: int,
+        n_done: int,
+        best: tuple[float, str] | None,
+        max_epochs: int,
+        enabled: bool,
+    ) -> None:
+        self._labels = labels
         self._n_trials, self._n_done, self._max_epochs = n_trials, n_done, max_epochs
         self._console = Console(stderr=True, quiet=not enabled, highlight=False, soft_wrap=True)
         self._status: dict[str, str] = {}
         self._epochs: dict[str, int] = {}
-        self._best: tuple[float, str] | None = None
+        self._best = best
         self._started: float | None = None
         self._next_line = 0.0
         self._live = Progress(
@@ -45,7 +57,9 @@ class Monitor:
 
     def __enter__(self) -> Self:
         before = f", {self._n_done} of them done before" if self._n_done else ""
-        self._console.print(f"Searching {self._n_trials} configurations{before}")
+        more = len(self._labels) - self._n_trials
+        kept = f"; {more} of earlier settings stay in the table" if more else ""
+        self._console.print(f"Searching {self._n_trials} configurations{before}{kept}")
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -55,12 +69,11 @@ class Monitor:
             self._live.stop()
         self._console.print(self._text())
 
-    def __call__(self, trial_id: str, label: str, status: str, records: Sequence[EpochRecord]) -> None:
+    def __call__(self, trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
         """Take note of a report.
 
         Args:
             trial_id: Of the trial that reports.
-            label: What to call it.
             status: Its status now.
             records: The epochs that are new.
         """
@@ -71,7 +84,7 @@ class Monitor:
             self._epochs[trial_id] = record.epoch
             mean = float(record.val_mse.mean())
             if math.isfinite(mean) and (self._best is None or mean < self._best[0]):
-                self._best = mean, label
+                self._best = mean, trial_id
         if self._console.is_terminal:
             self._live.update(self._task, description=self._text(), completed=self._epochs_done())
         elif now >= self._next_line:
@@ -90,7 +103,7 @@ class Monitor:
         if counts[RUNNING]:
             parts.append(f"{counts[RUNNING]} running")
         if self._best is not None:
-            parts.append(f"best so far {self._best[0]:.5f} ({self._best[1]})")
+            parts.append(f"best so far {self._best[0]:.5f} ({self._labels[self._best[1]]})")
         # Epochs, not trials, tell how far a search is: a trial may take minutes.
         total = (self._n_trials - self._n_done) * self._max_epochs
         new = self._epochs_done() - self._n_done * self._max_epochs

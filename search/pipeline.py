@@ -28,7 +28,7 @@ from search.retraining import load_data, retrain
 from search.selection import Rule, Selection, select
 from search.settings import BottleneckSettings, ResourceSettings, SearchSettings, to_toml
 from search.space import make_configurations
-from search.tables import load_epochs, load_trials, replace_file, write_tables
+from search.tables import configuration_labels, load_epochs, load_trials, replace_file, write_tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -126,9 +126,12 @@ def run_search(
         if packs:
             from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
 
+            before = load_trials(directory)
             with Monitor(
+                labels=dict(zip(before["trial_id"], configuration_labels(before), strict=True)),
                 n_trials=len(trials),
                 n_done=len(trials) - len(unfinished),
+                best=_best(before),
                 max_epochs=search.max_epochs,
                 enabled=verbose,
             ) as monitor:
@@ -155,6 +158,8 @@ def run_search(
         raise RuntimeError(f"{directory}: no trial could be finished ({reasons}).")
     plots.validation_mse(table, directory / "validation_mse.png")
     selection = select(directory)
+    if verbose:
+        print(f"Retraining {selection.label} for {selection.best_epoch} epochs", file=sys.stderr)  # noqa: T201
     model_dir = retrain_and_draw(directory)
     return SearchResult(
         directory=directory,
@@ -163,6 +168,12 @@ def run_search(
         model_dir=model_dir,
         evaluation=evaluate_model(model_dir),
     )
+
+
+def _best(trials: pd.DataFrame) -> tuple[float, str] | None:
+    """MSE and id of the best finished trial."""
+    best = trials[trials["rank"] == 1]
+    return (float(best["val_mse_mean"].iloc[0]), str(best["trial_id"].iloc[0])) if len(best) else None
 
 
 def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:
@@ -247,13 +258,13 @@ def _check_local_resources(resources: ResourceSettings) -> None:
 
 def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
     """Raise ValueError if the folder holds trials that mean something else."""
-    differing = [name for name in wanted if stored is not None and stored.get(name) != wanted[name]]
+    # A key that an older version did not write had the value it has now.
+    differing = [name for name in wanted if stored is not None and stored.get(name, wanted[name]) != wanted[name]]
     if differing:
         assert stored is not None
-        changes = ", ".join(
-            "data (other samples)" if name == "data" else f"{name} ({stored.get(name)} there, {wanted[name]} now)"
-            for name in differing
-        )
+        told = {"data": "data (other development samples; they follow from [data] and seed)"}
+        told |= {name: f"{name} ({stored.get(name)} there, {wanted[name]} now)" for name in differing if name != "data"}
+        changes = ", ".join(told[name] for name in differing)
         raise ValueError(
             f"{directory} holds a search with other settings: {changes}. Set them back, or give another --name."
         )

@@ -7,9 +7,10 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from search.tables import configuration_labels, replace_file
 
@@ -84,13 +85,16 @@ def training_loss(losses: pd.DataFrame, validation: pd.DataFrame, path: Path) ->
                 linewidth=2,
                 label="validation, mean of the folds",
             )
-            axes.fill_between(validation["epoch"], low, high, color=ORANGE, alpha=0.25, linewidth=0)
+            axes.fill_between(
+                validation["epoch"], low, high, color=ORANGE, alpha=0.25, linewidth=0, label="± standard error"
+            )
             best = validation.iloc[int(validation["mean"].argmin())]
             axes.plot(best["epoch"], best["mean"], "o", color=ORANGE, label=f"best epoch: {best['epoch']:.0f}")
         axes.set_yscale("log")
+        _plain_ticks(axes.yaxis)
         axes.set(xlabel="epoch", ylabel="MSE (scaled units squared)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title("Training on all development data")
+        axes.set_title("Loss of the retraining on all development data, and of the cross-validation")
         axes.legend()
 
     _save(draw, path)
@@ -114,8 +118,9 @@ def validation_mse(trials: pd.DataFrame, path: Path) -> None:
             rows,
             xerr=shown["val_mse_se"],
             fmt="o",
+            markersize=4,
             color=BLUE,
-            capsize=3,
+            capsize=4,
             label="autoencoder, mean ± standard error of the folds",
         )
         axes.plot(
@@ -131,13 +136,14 @@ def validation_mse(trials: pd.DataFrame, path: Path) -> None:
         axes.set_ylim(len(shown) - 0.4, -0.6)
         if shown["val_mse_mean"].max() > 10 * shown[["val_mse_mean", "pca_val_mse_mean"]].min().min():
             axes.set_xscale("log")
+            _plain_ticks(axes.xaxis)
         else:
             axes.set_xlim(left=0)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("validation MSE (scaled units squared)")
         count = f"best {len(shown)} of {len(ranked)}" if len(ranked) > len(shown) else f"all {len(shown)}"
         axes.set_title(f"Validation MSE, {count} configurations", loc="left", x=0)
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(*(x[::-1] for x in axes.get_legend_handles_labels()), loc="outside lower center", ncols=2)
 
     _save(draw, path, size=(9, 1.8 + 0.3 * len(shown)))
 
@@ -170,7 +176,9 @@ def reconstructions(
                 axes.spines[:].set_visible(False)
             grid[row, 0].set_ylabel(name)
 
-    _save(draw, path, size=(1.1 * len(inputs) + 0.4, 2.5))
+    # Each picture an inch wide, and as high as its shape asks for.
+    height = min(max(image_shape[0] / image_shape[1], 0.3), 3.0)
+    _save(draw, path, size=(1.1 * len(inputs) + 0.4, 2.2 * height + 0.3))
 
 
 def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -197,6 +205,13 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
         axes.set_title(f"Test error by feature, {count}")
 
     _save(draw, path, size=(8, 1.5 + 0.27 * len(order)))
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Few ticks on a logarithmic axis, written as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _shortened(name: str) -> str:

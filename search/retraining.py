@@ -11,7 +11,7 @@ from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import Configuration, fit_autoencoder
 from search.ledger import read_ledger
-from search.selection import Rule, select
+from search.selection import Rule, last_rule, select
 from search.settings import SearchSettings, search_settings
 from search.tables import load_trials, replace_file
 
@@ -21,7 +21,7 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
 
     Args:
         directory: The search's directory.
-        rule: Train the winner by this rule; by the settings' rule if None.
+        rule: Train the winner by this rule; by the rule of the last `select` if None.
         trial: Train the trial with this id, or an unambiguous beginning of it, instead.
 
     Returns:
@@ -32,7 +32,7 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
     """
     directory = Path(directory)
     if trial is None:
-        selection = select(directory, rule)
+        selection = select(directory, rule or last_rule(directory))
         trial, epochs, target = selection.trial_id, selection.best_epoch, directory / "best"
     else:
         trial, epochs = _named_trial(load_trials(directory), trial)
@@ -43,9 +43,14 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
     configuration = _configuration(directory, trial)
     scaling = fit_scaling(dataset.development, dataset.value_range)
     device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
-    model, losses = fit_autoencoder(
-        dataset.development, scaling, configuration, epochs=epochs, seed=settings.seed, device=device
-    )
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(settings.resources.cpus_per_trial)  # as in the search: small models lose by more
+    try:
+        model, losses = fit_autoencoder(
+            dataset.development, scaling, configuration, epochs=epochs, seed=settings.seed, device=device
+        )
+    finally:
+        torch.set_num_threads(n_threads)
     trained = TrainedAutoencoder(
         model=model.eval(),
         scaling=scaling,
@@ -61,6 +66,8 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
             "data_fingerprint": dataset.fingerprint(),
         },
     )
+    for name in ("evaluation.json", "reconstructions.png", "feature_errors.png"):
+        (target / name).unlink(missing_ok=True)  # they are of the model that was here before
     save_model(target, trained)
     steps = pd.DataFrame(
         {

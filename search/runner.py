@@ -13,10 +13,8 @@ import numpy as np
 from ae_model.autoencoder import count_parameters
 from ae_model.cross_validation import EpochRecord
 from ae_model.training import Configuration
-from search import ledger as status
-from search.ledger import Ledger
+from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
 from search.settings import ResourceSettings
-from search.space import layer_sizes_text
 
 # Read by Ray when it is imported: no chatter, no files of its own, no usage reports.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -36,8 +34,8 @@ from search.trainable import train_pack
 
 Pack = list[tuple[str, dict[str, Any]]]
 """Trial ids with the fields of their configurations, as Ray carries them."""
-Progress = Callable[[str, str, str, Sequence[EpochRecord]], None]
-"""Called after every report with trial id, layer sizes, status and the new epochs."""
+Progress = Callable[[str, str, Sequence[EpochRecord]], None]
+"""Called after every report with trial id, status and the new epochs."""
 
 
 def run_trials(
@@ -110,9 +108,9 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         return {}  # Tune pickles its callbacks into its own state, which is never read
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
-        for trial_id, fields in self._wanted(trial):
+        for trial_id, _fields in self._wanted(trial):
             self._ledger.start(trial_id)
-            self._tell(trial_id, fields, status.RUNNING)
+            self._progress(trial_id, RUNNING, ())
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
         if "error" in result:
@@ -126,28 +124,25 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
             finite = all(np.isfinite(record.val_mse).all() for record in records)
             done = records[-1].epoch == self._max_epochs
             share = count_parameters(fields["layer_sizes"]) / pack_parameters
-            now = status.DIVERGED if not finite else status.FINISHED if done else status.RUNNING
+            now = DIVERGED if not finite else FINISHED if done else RUNNING
             self._ledger.record(
                 trial_id, records, host=result["host"], fit_seconds=share * result["fit_seconds"], status=now
             )
-            self._tell(trial_id, fields, now, records)
+            self._progress(trial_id, now, records)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         self._fail(trial, "its worker was lost too often")
 
     def _fail(self, trial: Any, error: str) -> None:
-        for trial_id, fields in self._wanted(trial):
+        for trial_id, _fields in self._wanted(trial):
             self._ledger.fail(trial_id, error)
-            self._tell(trial_id, fields, status.FAILED)
+            self._progress(trial_id, FAILED, ())
 
-    def _wanted(self, trial: Any) -> list[tuple[str, dict[str, Any]]]:
+    def _wanted(self, trial: Any) -> Pack:
         return [(trial_id, fields) for trial_id, fields in self._pack(trial) if trial_id in self._unfinished]
 
     def _pack(self, trial: Any) -> Pack:
         return self._packs[trial.config["pack"]]
-
-    def _tell(self, trial_id: str, fields: Mapping[str, Any], now: str, records: Sequence[EpochRecord] = ()) -> None:
-        self._progress(trial_id, layer_sizes_text(fields["layer_sizes"]), now, records)
 
 
 @contextmanager

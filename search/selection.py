@@ -36,6 +36,8 @@ class Selection:
     pca_val_mse_mean: float
     n_finished: int
     """Trials that the choice was made from."""
+    n_better: int
+    """Trials that are significantly better than the winner: none by the rule "best"."""
     tied: list[dict[str, object]]
     """The trials that the winner cannot be told apart from: id, label, mean difference and p-value."""
 
@@ -58,6 +60,15 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
     text = json.dumps(asdict(selection), indent=2) + "\n"
     replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
     return selection
+
+
+def last_rule(directory: str | Path) -> Rule | None:
+    """The rule of the last `select`; None if there was none, or its file cannot be read."""
+    try:
+        rule = json.loads((Path(directory) / "selection.json").read_text(encoding="utf-8"))["rule"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return rule if rule in RULES else None
 
 
 def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best") -> Selection:
@@ -84,6 +95,7 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
     elif rule == "smallest-code":
         near = near.sort_values(["code_size", "val_mse_mean", "number"])
     winner = near.iloc[0]
+    tied, n_better = _compare(finished, folds, str(winner["trial_id"]))
     return Selection(
         rule=rule,
         trial_id=str(winner["trial_id"]),
@@ -95,7 +107,8 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
         val_fve_mean=float(winner["val_fve_mean"]),
         pca_val_mse_mean=float(winner["pca_val_mse_mean"]),
         n_finished=len(finished),
-        tied=_tied(finished, folds, str(winner["trial_id"])),
+        n_better=n_better,
+        tied=tied,
     )
 
 
@@ -117,13 +130,17 @@ def corrected_p_value(differences: np.ndarray) -> float:
     return float(2 * stats.t.sf(abs(t), k - 1))
 
 
-def _tied(finished: pd.DataFrame, folds: pd.DataFrame, winner: str) -> list[dict[str, object]]:
+def _compare(finished: pd.DataFrame, folds: pd.DataFrame, winner: str) -> tuple[list[dict[str, object]], int]:
+    """The trials tied with the winner, and the number of those significantly better."""
     by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
     tied: list[dict[str, object]] = []
+    n_better = 0
     for trial_id, label in zip(finished["trial_id"], finished["label"], strict=True):
         differences = (by_fold.loc[trial_id] - by_fold.loc[winner]).to_numpy()
         p_value = corrected_p_value(differences)
-        if trial_id != winner and p_value > SIGNIFICANCE:
+        if p_value <= SIGNIFICANCE:
+            n_better += int(differences.mean() < 0)
+        elif trial_id != winner:
             tied.append(
                 {
                     "trial_id": trial_id,
@@ -132,4 +149,4 @@ def _tied(finished: pd.DataFrame, folds: pd.DataFrame, winner: str) -> list[dict
                     "p_value": p_value,
                 }
             )
-    return tied
+    return tied, n_better

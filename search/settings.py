@@ -29,6 +29,8 @@ def _as_list(value: object) -> object:
 
 
 def _hidden_text(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str) or not re.fullmatch(r"([1-9]\d{0,6}(-[1-9]\d{0,6})*)?", value):
         raise ValueError(f'must be widths joined by "-", like "128-64", or "" for no hidden layer, but is {value!r}')
     return value
@@ -143,7 +145,6 @@ class SearchSection(_Section):
     """Configurations that "random" draws."""
     n_splits: Annotated[int, Field(ge=2)] = 5
     max_epochs: Annotated[int, Field(ge=1)] = 100
-    scheduler: Literal["fifo"] = "fifo"
     fp32_precision: Literal["tf32", "ieee"] = "tf32"
     """Of matrix products on a GPU: "tf32" is faster, "ieee" is float32 throughout; no effect on a CPU."""
 
@@ -159,7 +160,6 @@ class ResourceSettings(_Section):
     """As many as the resources allow, if missing."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a trial is started again after its worker or node was lost."""
-    checkpoint_every_s: Annotated[float, Field(gt=0)] = 60
     storage_path: str | None = None
     """Where Ray keeps its own state while a search runs: must be shared by all nodes; a temporary folder if missing."""
 
@@ -225,18 +225,7 @@ def parse_settings(content: Mapping[str, Any]) -> SearchSettings:
         settings = SearchSettings.model_validate(content)
     except ValidationError as error:
         raise ValueError(_message(error)) from None
-    source = settings.data.source
-    if source in NAMED_SOURCES:
-        return settings
-    # A path means the same file wherever the next command is run.
-    try:
-        path = Path(source).expanduser().resolve()
-    except RuntimeError:
-        raise ValueError(
-            f"data.source: {source!r} names a home folder that does not exist. Write the path out."
-        ) from None
-    resolved = settings.data.model_copy(update={"source": str(path)})
-    return settings.model_copy(update={"data": resolved})
+    return _with_absolute_paths(settings)
 
 
 def to_toml(settings: SearchSettings) -> str:
@@ -256,6 +245,24 @@ def search_settings(directory: str | Path) -> SearchSettings:
         ValueError: If the directory is no search's.
     """
     return load_settings(Path(directory) / "settings.toml")
+
+
+def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
+    """Paths mean the same wherever the next command is run; names of data sets and addresses of stores stay."""
+    data, resources = settings.data, settings.resources
+    if data.source not in NAMED_SOURCES:
+        data = data.model_copy(update={"source": _absolute("data.source", data.source)})
+    if resources.storage_path is not None and "://" not in resources.storage_path:
+        path = _absolute("resources.storage_path", resources.storage_path)
+        resources = resources.model_copy(update={"storage_path": path})
+    return settings.model_copy(update={"data": data, "resources": resources})
+
+
+def _absolute(key: str, path: str) -> str:
+    try:
+        return str(Path(path).expanduser().resolve())
+    except RuntimeError:
+        raise ValueError(f"{key}: {path!r} names a home folder that does not exist. Write the path out.") from None
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
