@@ -47,7 +47,7 @@ WORKS = {
         layer_sizes=[(64, int(width), 16) for width in np.linspace(16, 128, 16).round()],
         n_samples=1437,
         batch_size=64,
-        epochs=5,
+        epochs=1,
     ),
 }
 
