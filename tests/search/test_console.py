@@ -46,24 +46,35 @@ def test_the_monitor_tells_how_far_it_is(
     if terminal:
         monkeypatch.setenv("TTY_COMPATIBLE", "1")
         monkeypatch.setenv("TERM", "xterm")
-    with Monitor(n_trials=5, n_done=2, max_epochs=4, enabled=True) as monitor:
-        monitor("a", "6-5-2", RUNNING, [])
-        monitor("a", "6-5-2", RUNNING, [_record(1, 0.5), _record(2, 0.25)])
-        monitor("b", "6-2", RUNNING, [])
-        monitor("b", "6-2", DIVERGED, [_record(1, float("nan"))])
-        monitor("c", "6-3", FINISHED, [_record(4, 0.75)])
-        monitor("a", "6-5-2", FINISHED, [_record(3, 0.125), _record(4, 0.375)])
+    labels = {"a": "6-5-2", "b": "6-2", "c": "6-3", "d": "6-4", "e": "6-1", "f": "6-6-2"}
+    with Monitor(labels=labels, n_trials=5, n_done=2, best=(0.2, "d"), max_epochs=4, enabled=True) as monitor:
+        monitor("a", RUNNING, [])
+        monitor("a", RUNNING, [_record(1, 0.5), _record(2, 0.25)])
+        monitor("b", RUNNING, [])
+        monitor("b", DIVERGED, [_record(1, float("nan"))])
+        monitor("c", FINISHED, [_record(4, 0.75)])
+        monitor("a", FINISHED, [_record(3, 0.125), _record(4, 0.375)])
     output, errors = capsys.readouterr()
     assert output == ""
-    assert errors.splitlines()[0].endswith("Searching 5 configurations, 2 of them done before")
+    assert errors.splitlines()[0].endswith(
+        "Searching 5 configurations, 2 of them done before; 1 of earlier settings stay in the table"
+    )
     assert "5/5 trials done" in errors
     assert "0.12500 (6-5-2)" in errors, "the best epoch so far, and of which trial"
 
 
+def test_the_monitor_knows_what_was_found_before(capsys: pytest.CaptureFixture[str]) -> None:
+    """A best trial of an earlier run stays the best so far until a new one is better."""
+    labels = {"a": "6-2", "b": "6-3"}
+    with Monitor(labels=labels, n_trials=2, n_done=1, best=(0.2, "b"), max_epochs=1, enabled=True) as monitor:
+        monitor("a", FINISHED, [_record(1, 0.5)])
+    assert capsys.readouterr().err.splitlines()[-1] == "2/2 trials done, best so far 0.20000 (6-3)"
+
+
 def test_a_monitor_that_is_off_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Not a character."""
-    with Monitor(n_trials=1, n_done=0, max_epochs=1, enabled=False) as monitor:
-        monitor("a", "6-2", FINISHED, [_record(1, 0.5)])
+    with Monitor(labels={"a": "6-2"}, n_trials=1, n_done=0, best=None, max_epochs=1, enabled=False) as monitor:
+        monitor("a", FINISHED, [_record(1, 0.5)])
     assert capsys.readouterr() == ("", "")
 
 
@@ -92,12 +103,23 @@ def test_the_texts(searched: SearchResult) -> None:
     assert f"{searched.evaluation.n_parameters:,}" in model_summary(load_model(searched.model_dir))
 
 
-@pytest.mark.parametrize(("mse", "words"), [(0.1, "better than PCA"), (0.3, "not better than PCA")])
+@pytest.mark.parametrize(
+    ("mse", "words"),
+    [
+        (0.1, "better than PCA (difference -0.10000 ± 0.02000)"),
+        (0.17, "cannot be told apart from PCA"),
+        (0.23, "cannot be told apart from PCA"),
+        (0.3, "worse than PCA"),
+        (0.6, "worse than the mean"),
+    ],
+)
 def test_the_verdict(mse: float, words: str) -> None:
-    """The test result is judged against PCA at equal code size."""
+    """The test result is judged against PCA at equal code size, by the error of the difference, and the mean."""
     fields = dict.fromkeys(("mse_se", "fve", "psnr_db", "pca_fve", "mean_mse", "compression_ratio"), 0.5)
+    fields |= {"pca_difference": mse - 0.2, "pca_difference_se": 0.02}
     evaluation = Evaluation(
-        data="x", n_test=3, layer_sizes="6-2", code_size=2, n_parameters=9, mse=mse, dead_code_units=0, pca_mse=0.2,
+        data="x", trial_id="a", n_test=3, layer_sizes="6-2", code_size=2, n_parameters=9, mse=mse, dead_code_units=0,
+        pca_mse=0.2,
         per_feature_mse=[mse] * 6, **fields,
     )  # fmt: skip
     assert evaluation_text(evaluation).splitlines()[-1].strip().startswith(words)

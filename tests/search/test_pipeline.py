@@ -264,7 +264,7 @@ def test_a_narrower_space_keeps_what_was_found(search_copy: Path, settings: Sear
         ({"search": {"n_splits": 4}}, r"search\.n_splits \(3 there, 4 now\)"),
         ({"search": {"max_epochs": 7}}, r"search\.max_epochs \(6 there, 7 now\)"),
         ({"seed": 6}, r"seed \(5 there, 6 now\)"),
-        ({"data": {"max_samples": 40}}, r"data \(other samples\)"),
+        ({"data": {"max_samples": 40}}, r"data \(other development samples"),
         ({"search": {"n_splits": 4, "max_epochs": 7}}, r"search\.n_splits.*search\.max_epochs"),
     ],
 )

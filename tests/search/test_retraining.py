@@ -9,7 +9,7 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler
 
 from ae_model import Configuration, fit_autoencoder, fit_scaling, load_dataset, load_model
-from search import SearchResult, SearchSettings, load_trials, retrain
+from search import SearchResult, SearchSettings, load_trials, retrain, select
 from search.ledger import Ledger
 
 
@@ -131,3 +131,23 @@ def test_no_search(tmp_path: Path) -> None:
     """A folder that is no search's is named."""
     with pytest.raises(ValueError, match="is no search's directory"):
         retrain(tmp_path, trial="a")
+
+
+def test_nothing_stale_stays_beside_a_new_model(search_copy: Path) -> None:
+    """The evaluation of the model before, and its picture, go with it."""
+    assert (search_copy / "best" / "evaluation.json").exists()
+    retrain(search_copy)
+    assert {path.name for path in (search_copy / "best").iterdir()} == {
+        "model.json",
+        "model.safetensors",
+        "training_loss.csv",
+        "training_loss.png",
+    }
+
+
+def test_the_last_choice_is_trained(search_copy: Path) -> None:
+    """Without a rule it is that of the last `select`."""
+    selection = select(search_copy, "smallest-code")
+    metadata = load_model(retrain(search_copy)).metadata
+    assert metadata["trial_id"] == selection.trial_id
+    assert json.loads((search_copy / "selection.json").read_text())["rule"] == "smallest-code"

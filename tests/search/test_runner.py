@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +21,7 @@ from ae_model import Configuration, cross_validate, load_dataset, make_folds
 from search import SearchSettings, load_epochs, load_trials, parse_settings, run_search
 from search.cli import main
 from search.console import status_text
+from search.packs import make_packs
 from search.settings import to_toml
 
 TOO_DEEP_FOR_THIS_RATE = "200-200-200-200-200-200"
@@ -26,7 +29,7 @@ TOO_WIDE_FOR_ANY_MEMORY = "5000000-5000000"
 """2e14 bytes, more than a process can address."""
 
 
-def _settings(table: Path, *, hidden: list[str], max_epochs: int, learning_rate: float) -> SearchSettings:
+def _settings(table: Path, *, hidden: list[str], max_epochs: int, learning_rate: float | list[float]) -> SearchSettings:
     return parse_settings(
         {
             "data": {"source": str(table), "label_column": "kind"},
@@ -44,24 +47,60 @@ def _settings(table: Path, *, hidden: list[str], max_epochs: int, learning_rate:
     )
 
 
+def _configuration(row: "pd.Series[Any]") -> Configuration:
+    """The configuration of a row of trials.csv, of a search by `_settings`."""
+    return Configuration(
+        layer_sizes=tuple(map(int, row["layer_sizes"].split("-"))),
+        hidden_activation="linear",
+        code_activation="linear",
+        output_activation="linear",
+        learning_rate=float(row["learning_rate"]),
+        batch_size=16,
+    )
+
+
 def test_a_trial_that_fails_or_diverges_does_not_end_the_search(
     table_csv: Path, local_ray: None, tmp_path: Path
 ) -> None:
-    """At a wild learning rate one trial finishes, one diverges, one finds no memory: each has its row and status."""
+    """At a wild learning rate one trial finishes, one diverges, one finds no memory: each has its row and status.
+
+    The one that diverges shares a pack with one at a tame rate, which goes on to its end.
+    """
     hidden = [TOO_WIDE_FOR_ANY_MEMORY, TOO_DEEP_FOR_THIS_RATE, ""]
-    settings = _settings(table_csv, hidden=hidden, max_epochs=3, learning_rate=10.0)
+    settings = _settings(table_csv, hidden=hidden, max_epochs=3, learning_rate=[10.0, 0.001])
     result = run_search(settings, results_dir=tmp_path)
-    failed, diverged, finished = (row for _, row in result.trials.iterrows())
-    assert (failed["status"], diverged["status"], finished["status"]) == ("failed", "diverged", "finished")
-    assert failed["error"].startswith("RuntimeError: ")
-    assert "memory" in failed["error"]
-    assert diverged["epochs"] < 3, "it ends with the epoch in which it diverges"
-    assert result.trials["rank"].notna().tolist() == [False, False, True]
-    assert result.selection.trial_id == finished["trial_id"]
-    assert result.selection.n_finished == 1
-    again = run_search(settings, results_dir=tmp_path)
-    assert again.trials["status"].tolist() == ["failed", "diverged", "finished"]
-    assert again.trials.loc[1:, "fit_seconds"].tolist() == result.trials.loc[1:, "fit_seconds"].tolist()
+    trials = result.trials
+    assert trials["status"].tolist() == ["failed", "failed", "diverged", "finished", "finished", "finished"]
+    assert trials["error"].notna().tolist() == [True, True, False, False, False, False]
+    assert trials["error"].str.contains("RuntimeError: .*memory")[:2].all()
+    assert trials.loc[2, "epochs"] < 3, "it ends with the epoch in which it diverges"
+    assert (trials.loc[3:, "epochs"] == 3).all()
+    assert trials["rank"].notna().tolist() == [False, False, False, True, True, True]
+    assert result.selection.n_finished == 3
+    again = run_search(settings, results_dir=tmp_path).trials
+    assert again["status"].tolist() == trials["status"].tolist()
+    assert again.loc[2:, "fit_seconds"].tolist() == trials.loc[2:, "fit_seconds"].tolist()
+
+
+def test_every_member_of_a_pack_has_its_own_results(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """Widths and learning rates that share a pack give what each gives when it is trained alone, but for rounding."""
+    rates = [0.001, 0.02]
+    settings = _settings(table_csv, hidden=["5", "4", "6"], max_epochs=4, learning_rate=rates)
+    trials = run_search(settings, results_dir=tmp_path).trials
+    dataset = load_dataset(table_csv, label_column="kind", seed=0)
+    packs = make_packs(
+        {row["trial_id"]: _configuration(row) for _, row in trials.iterrows()},
+        sample_epochs=len(dataset.development) * 2 * 4,
+    )
+    assert max(map(len, packs)) > 1, "otherwise this tests nothing"
+    epochs = load_epochs(tmp_path / "birds")
+    folds = make_folds(len(dataset.development), 3, 0)
+    for _, row in trials.iterrows():
+        records = cross_validate(dataset.development, _configuration(row), folds=folds, max_epochs=4, seed=0)
+        of_trial = epochs[epochs["trial_id"] == row["trial_id"]]
+        expected = np.concatenate([record.val_mse for record in records])
+        np.testing.assert_allclose(of_trial["val_mse"], expected, rtol=1e-4)
+    assert trials["val_mse_mean"].nunique() == 6
 
 
 def test_a_search_in_which_nothing_finishes(
@@ -191,15 +230,7 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
     torch.set_num_threads(1)
     try:
         for _, row in load_trials(directory).iterrows():
-            configuration = Configuration(
-                layer_sizes=tuple(map(int, row["layer_sizes"].split("-"))),
-                hidden_activation="linear",
-                code_activation="linear",
-                output_activation="linear",
-                learning_rate=0.01,
-                batch_size=16,
-            )
-            records = cross_validate(dataset.development, configuration, folds=folds, max_epochs=n_epochs, seed=0)
+            records = cross_validate(dataset.development, _configuration(row), folds=folds, max_epochs=n_epochs, seed=0)
             expected = np.array([record.val_mse for record in records])
             of_trial = epochs[epochs["trial_id"] == row["trial_id"]]
             np.testing.assert_array_equal(of_trial["val_mse"].to_numpy().reshape(n_epochs, 3), expected)

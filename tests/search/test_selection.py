@@ -128,6 +128,15 @@ def test_the_tied_are_those_with_a_large_p_value() -> None:
     assert {"border", "small"} <= best
 
 
+def test_a_smaller_winner_owns_up_to_better_trials() -> None:
+    """A rule that prefers a small model can choose one that is significantly worse: it says so, and is not tied."""
+    large = [0.100, 0.140, 0.120, 0.110, 0.130]
+    tables = _tables({"large": (large, 8, 900, "finished"), "small": ([x + 0.001 for x in large], 8, 90, "finished")})
+    selection = select_winner(*tables, "one-se")
+    assert (selection.trial_id, selection.n_better, selection.tied) == ("small", 1, [])
+    assert select_winner(*tables, "best").n_better == 0
+
+
 def _p_by_hand(d: np.ndarray) -> float:
     """Nadeau and Bengio's corrected resampled t-test with n2/n1 = (n/k) / (n - n/k)."""
     k = len(d)

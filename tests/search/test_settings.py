@@ -40,7 +40,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.space.hidden[:3] == ["", "64", "128"]
     assert settings.space.code_activation == ["relu", "linear"]
     assert (settings.space.learning_rate, settings.space.batch_size) == ([1e-3], [64])
-    assert (settings.search.algorithm, settings.search.n_splits, settings.search.scheduler) == ("grid", 5, "fifo")
+    assert (settings.search.algorithm, settings.search.n_splits) == ("grid", 5)
     assert settings.resources.cpus_per_trial == 1
     assert settings.resources.max_failures == 3
     assert settings.selection.rule == "best"
@@ -122,7 +122,7 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"data": {"download": "no"}}, ["data.download", "'no'"]),
     ({"search": {"n_splits": 2.5}}, ["search.n_splits", "integer", "2.5"]),
     ({"search": {"n_splits": "5"}}, ["search.n_splits", "integer", "'5'"]),
-    ({"space": {"hidden": 64}}, ["space.hidden", "64", '"128-64"']),
+    ({"space": {"hidden": 6.5}}, ["space.hidden", "6.5", '"128-64"']),
     ({"space": {"learning_rate": "fast"}}, ["space.learning_rate", "'fast'", "number"]),
     ({"space": {"learning_rate": {"low": 1e-3}}}, ["space.learning_rate.high"]),
     ({"space": {"code_activation": [["relu"]]}}, ["space.code_activation", "['relu']"]),
@@ -160,7 +160,7 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"search": {"max_epochs": 0}}, ["search.max_epochs", "1", "0"]),
     ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid' or 'random'", "'bayes'"]),
     ({"search": {"algorithm": "random", "num_samples": 0}}, ["search.num_samples", "0"]),
-    ({"search": {"scheduler": "pbt"}}, ["search.scheduler", "'pbt'"]),
+    ({"search": {"fp32_precision": "fp8"}}, ["search.fp32_precision", "'fp8'"]),
     ({"resources": {"cpus_per_trial": 0}}, ["resources.cpus_per_trial", "0"]),
     ({"resources": {"gpus_per_trial": -0.5}}, ["resources.gpus_per_trial", "-0.5"]),
     ({"resources": {"max_failures": -1}}, ["resources.max_failures", "-1"]),
@@ -315,7 +315,6 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
                 gpus_per_trial=st.floats(0, 8),
                 max_concurrent_trials=st.integers(1, 64),
                 max_failures=st.integers(0, 9),
-                checkpoint_every_s=st.floats(0.1, 1e6),
                 storage_path=_texts,
             )
         ),
