@@ -2,10 +2,12 @@
 
 import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
+from threading import Event, current_thread, main_thread
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,11 @@ def run_trials(
     Raises:
         ValueError: If no node has the resources of one trial.
     """
-    with _ray(address, resources), tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
+    with (
+        _ray(address, resources),
+        _interrupts() as interrupted,
+        tempfile.TemporaryDirectory(prefix="ae-search-") as scratch,
+    ):
         n_gpus = ray.cluster_resources().get("GPU", 0)
         gpus = resources.gpus_per_trial if resources.gpus_per_trial is not None else float(n_gpus > 0)
         _check_fit(resources.cpus_per_trial, gpus)
@@ -85,19 +91,28 @@ def run_trials(
                 name="search",
                 storage_path=resources.storage_path or scratch,
                 failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-                callbacks=[_Recorder(plain, ledger, progress, evaluation["max_epochs"], unfinished)],
+                callbacks=[_Recorder(plain, ledger, progress, evaluation["max_epochs"], unfinished, interrupted)],
                 verbose=0,
             ),
         )
         tuner.fit()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
 
 
 class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
     """Writes what Tune hears from its workers into the ledger."""
 
     def __init__(
-        self, packs: list[Pack], ledger: Ledger, progress: Progress, max_epochs: int, unfinished: Set[str]
+        self,
+        packs: list[Pack],
+        ledger: Ledger,
+        progress: Progress,
+        max_epochs: int,
+        unfinished: Set[str],
+        interrupted: Event,
     ) -> None:
+        self._interrupted = interrupted
         self._packs = packs
         self._ledger = ledger
         self._progress = progress
@@ -133,6 +148,10 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         self._fail(trial, "its worker was lost too often")
 
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+
     def _fail(self, trial: Any, error: str) -> None:
         for trial_id, _fields in self._wanted(trial):
             self._ledger.fail(trial_id, error)
@@ -143,6 +162,26 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
 
     def _pack(self, trial: Any) -> Pack:
         return self._packs[trial.config["pack"]]
+
+
+@contextmanager
+def _interrupts() -> Iterator[Event]:
+    """Ctrl-C and SIGTERM as KeyboardInterrupt, and noted, because one that arrives in a destructor of Ray's is lost."""
+    interrupted = Event()
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    if current_thread() is not main_thread():  # only the main thread may set handlers, and only it gets signals
+        yield interrupted
+        return
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
