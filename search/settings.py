@@ -144,7 +144,7 @@ class SearchSection(_Section):
     num_samples: Annotated[int, Field(ge=1)] | None = None
     """Configurations that "random" draws."""
     n_splits: Annotated[int, Field(ge=2)] = 5
-    max_epochs: Annotated[int, Field(ge=1)] = 60
+    max_epochs: Annotated[int, Field(ge=1)] = 100
     fp32_precision: Literal["tf32", "ieee"] = "tf32"
     """Of matrix products on a GPU: "tf32" is faster, "ieee" is float32 throughout; no effect on a CPU."""
 
