@@ -3,12 +3,14 @@
 import logging
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from threading import Event, current_thread, main_thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -191,7 +193,7 @@ def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
         yield
         return
     if address:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        _join(address)
     else:
         n_cpus = len(os.sched_getaffinity(0))
         if resources.max_concurrent_trials:
@@ -209,6 +211,20 @@ def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    """Connect to a running cluster; ValueError says why not, at once where nothing listens (Ray tries for minutes)."""
+    try:
+        if address != "auto" and (host := urlsplit(address if "//" in address else f"//{address}")).port:
+            socket.create_connection((host.hostname, host.port), timeout=10).close()
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise ValueError(
+            f"--address {address}: no Ray cluster could be joined ({reason}). Check the address; a cluster with token "
+            "authentication wants RAY_AUTH_MODE=token and its token here too."
+        ) from error
 
 
 def _check_fit(cpus: float, gpus: float) -> None:
