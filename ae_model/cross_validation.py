@@ -1,6 +1,6 @@
 """k-fold cross-validation with all folds in lock-step: after every epoch there is a complete k-fold estimate."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -73,7 +73,7 @@ def cross_validate(
         >>> [record.val_mse.shape for record in records]
         [(5,), (5,)]
     """
-    for records in cross_validate_pack(
+    for records in CrossValidation(
         values,
         [configuration],
         folds=folds,
@@ -86,24 +86,14 @@ def cross_validate(
         yield records[0]
 
 
-def cross_validate_pack(
-    values: Num[np.ndarray, "samples features"],
-    configurations: Sequence[Configuration],
-    *,
-    folds: Sequence[Fold],
-    max_epochs: int,
-    seed: int,
-    value_range: tuple[float, float] | None = None,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> Iterator[dict[int, EpochRecord]]:
-    """`cross_validate` for several configurations at once.
+class CrossValidation:
+    """`cross_validate` for several configurations at once, as an iterator that can be stopped and continued.
 
     After every epoch it yields a record for each configuration, under the configuration's number. One that diverges
     (a validation MSE that is not finite) is yielded that one time more and then trained no further.
 
     Args:
-        values: As in `cross_validate`, like all arguments but the next.
+        values: As in `cross_validate`, like all arguments but the next and the last.
         configurations: Of one depth, input size and batch size, and with the same activations.
         folds: As made by `make_folds`.
         max_epochs: >= 1.
@@ -111,37 +101,89 @@ def cross_validate_pack(
         value_range: Fixed range of the values.
         device: Where to train.
         dtype: Of weights and arithmetic.
+        state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
+
+    Raises:
+        ValueError: If the state is not one of these configurations'.
     """
-    scalings = fold_scalings(values, folds, value_range)
-    totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
-    batch_size = configurations[0].batch_size
-    groups = _make_groups(values, configurations, folds, scalings, seed, torch.device(device), dtype)
-    n_train = np.array([len(fold.train) for fold in folds])
-    n_validation = np.array([len(fold.validation) for fold in folds])
-    n_features = values.shape[1]
-    for epoch in range(1, max_epochs + 1):
-        orders = [batch_order(fold.train, seed=seed, fold=k, epoch=epoch) for k, fold in enumerate(folds)]
-        results = [_train_and_evaluate(group, folds, orders, batch_size) for group in groups]
-        sums = np.full((3, len(configurations), len(folds)), np.nan)
-        for group, result in zip(groups, results, strict=True):  # the epoch's only wait for the device
+
+    def __init__(
+        self,
+        values: Num[np.ndarray, "samples features"],
+        configurations: Sequence[Configuration],
+        *,
+        folds: Sequence[Fold],
+        max_epochs: int,
+        seed: int,
+        value_range: tuple[float, float] | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self._folds, self._max_epochs, self._seed = folds, max_epochs, seed
+        self._batch_size, self._n_configurations = configurations[0].batch_size, len(configurations)
+        scalings = fold_scalings(values, folds, value_range)
+        totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
+        self._totals = np.where(totals > 0, totals, np.nan)
+        self._n_train_values = np.array([len(fold.train) for fold in folds]) * values.shape[1]
+        self._n_validation_values = np.array([len(fold.validation) for fold in folds]) * values.shape[1]
+        self._groups = _make_groups(values, configurations, folds, scalings, seed, torch.device(device), dtype)
+        self._epoch = 0
+        if state is not None:
+            self._load(state)
+
+    def __iter__(self) -> Iterator[dict[int, EpochRecord]]:
+        return self
+
+    def __next__(self) -> dict[int, EpochRecord]:
+        if self._epoch >= self._max_epochs or not self._groups:
+            raise StopIteration
+        self._epoch += 1
+        orders = [batch_order(f.train, seed=self._seed, fold=k, epoch=self._epoch) for k, f in enumerate(self._folds)]
+        results = [_train_and_evaluate(group, self._folds, orders, self._batch_size) for group in self._groups]
+        sums = np.full((3, self._n_configurations, len(self._folds)), np.nan)
+        for group, result in zip(self._groups, results, strict=True):  # the epoch's only wait for the device
             sums[:, *np.array(group.members).T] = result.cpu().numpy()
-        records = {}
-        for c in sorted({c for group in groups for c, _ in group.members}):
-            train_sse, val_sse, dead = sums[:, c]
-            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # folds that diverge or do not vary
-                records[c] = EpochRecord(
-                    epoch=epoch,
-                    train_mse=train_sse / (n_train * n_features),
-                    val_mse=val_sse / (n_validation * n_features),
-                    val_fve=1 - val_sse / np.where(totals > 0, totals, np.nan),
-                    dead_code_units=dead.astype(np.int64),
-                )
-        yield records
-        diverged = {c for c, record in records.items() if not np.isfinite(record.val_mse).all()}
-        if diverged:
-            groups = [kept for group in groups if (kept := _without(group, diverged, batch_size)) is not None]
-        if not groups:
-            return
+        records = {c: self._record(*sums[:, c]) for c in self._configurations_left()}
+        self._drop({c for c, record in records.items() if not np.isfinite(record.val_mse).all()})
+        return records
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the coming epochs depend on, on the CPU: weights, Adam's state, epoch, who is left.
+
+        Batch orders follow from the arguments, so there is no random state.
+        """
+        state = {"epoch": torch.tensor(self._epoch), "configurations": torch.tensor(self._configurations_left())}
+        for number, group in enumerate(self._groups):
+            state |= {f"{number}.{name}": tensor.cpu() for name, tensor in group.stack.state().items()}
+        return state
+
+    def _load(self, state: Mapping[str, Tensor]) -> None:
+        try:
+            self._epoch = int(state["epoch"])
+            self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
+            for number, group in enumerate(self._groups):
+                group.stack.load_state({name: state[f"{number}.{name}"] for name in group.stack.state()})
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"the state is not one of these configurations' ({error}).") from error
+
+    def _configurations_left(self) -> list[int]:
+        return sorted({c for group in self._groups for c, _ in group.members})
+
+    def _drop(self, configurations: set[int]) -> None:
+        if configurations:
+            kept = (_without(group, configurations, self._batch_size) for group in self._groups)
+            self._groups = [group for group in kept if group is not None]
+
+    def _record(self, train_sse: np.ndarray, val_sse: np.ndarray, dead: np.ndarray) -> EpochRecord:
+        with np.errstate(invalid="ignore", over="ignore"):  # folds that diverge or do not vary
+            return EpochRecord(
+                epoch=self._epoch,
+                train_mse=train_sse / self._n_train_values,
+                val_mse=val_sse / self._n_validation_values,
+                val_fve=1 - val_sse / self._totals,
+                dead_code_units=dead.astype(np.int64),
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

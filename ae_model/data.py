@@ -1,5 +1,7 @@
 """Data sources -> `Dataset`: named data sets, arrays, tables and folders of images."""
 
+import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -116,7 +118,7 @@ def _read(source: str, data_dir: Path, download: bool, label_column: str | None)
         return _read_digits()
     if source in TORCHVISION_SOURCES:
         return _read_torchvision(source, data_dir, download)
-    if not Path(source).exists():
+    if not os.path.exists(source):  # unlike Path.exists, false for a name that no file can have
         raise ValueError(
             f"{source}: no such file or folder, and no named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
         )
@@ -144,10 +146,16 @@ def _read_torchvision(source: str, data_dir: Path, download: bool) -> Samples:
             if not download:
                 raise
             part = make(data_dir, train=train, download=True)
-        return np.asarray(part.data), np.asarray(part.targets)  # type: ignore[attr-defined]  # torchvision is untyped
+        images, labels = np.asarray(part.data), np.asarray(part.targets)  # type: ignore[attr-defined]  # it is untyped
+        if len(images) != len(labels):
+            raise ValueError(f"there are {len(images)} images and {len(labels)} labels")
+        return images, labels
 
     try:
-        (images, labels), (test_images, test_labels) = arrays(True), arrays(False)
+        with warnings.catch_warnings(action="ignore"):  # torch's, of old files: what cannot be read is an error
+            (images, labels), (test_images, test_labels) = arrays(True), arrays(False)
+        if images.shape[1:] != test_images.shape[1:]:
+            raise ValueError(f"the images have the shapes {images.shape[1:]} and {test_images.shape[1:]}")
     except (
         Exception
     ) as error:  # what torchvision raises on foreign and damaged files is not documented, and is anything

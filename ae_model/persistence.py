@@ -1,6 +1,8 @@
 """A model directory: weights and scaling as safetensors, the rest as JSON; nothing is ever unpickled."""
 
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +59,9 @@ class TrainedAutoencoder:
     def _checked(self, values: Any, n_columns: int, name: str) -> np.ndarray:
         array = checked_values(np.asarray(values), name)
         if array.shape[1] != n_columns:
-            raise ValueError(f"{name} must have {n_columns} columns for this model, but has {array.shape[1]}.")
+            raise ValueError(
+                f"{name} must have {n_columns} columns for this model, but has {array.shape[1]}. Check its columns."
+            )
         return array
 
 
@@ -101,15 +105,15 @@ def load_model(directory: str | Path) -> TrainedAutoencoder:
     """
     directory = Path(directory)
     for name in ("model.json", "model.safetensors"):
-        if not (directory / name).is_file():
+        if not os.path.isfile(directory / name):  # unlike Path.is_file, false for a name that no file can have
             raise ValueError(f"{directory}: is no model directory, {name} is missing. Check the path.")
     try:
         description = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         tensors = load_file(directory / "model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{directory}: the model cannot be read ({_one_line(error)}). Retrain it.") from error
     if not isinstance(description, dict) or description.get("format") != "ae-search model":
-        raise ValueError(f"{directory / 'model.json'}: is not the description of a model of ae-search.")
+        raise ValueError(f"{directory / 'model.json'}: is not the description of a model of ae-search. Check the path.")
     version = description.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ValueError(
@@ -137,13 +141,19 @@ def _assemble(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor
     scaling = Scaling(scale=tensors["scaling.scale"].numpy(), shift=tensors["scaling.shift"].numpy())
     if scaling.scale.shape != (model.layer_sizes[0],) or scaling.shift.shape != scaling.scale.shape:
         raise ValueError(f"scaling has the shapes {scaling.scale.shape} and {scaling.shift.shape}")
-    shape, names = description["image_shape"], description["feature_names"]
+    shape, names, metadata = description["image_shape"], description["feature_names"], description["metadata"]
+    if shape is not None and math.prod(shape) != model.layer_sizes[0]:
+        raise ValueError(f"image_shape is {shape}, but there are {model.layer_sizes[0]} features")
+    if names is not None and len(names) != model.layer_sizes[0]:
+        raise ValueError(f"there are {len(names)} feature_names, but {model.layer_sizes[0]} features")
+    if not isinstance(metadata, dict):
+        raise ValueError(f"metadata is {metadata!r}")
     return TrainedAutoencoder(
         model=model.eval(),
         scaling=scaling,
         image_shape=None if shape is None else tuple(shape),
         feature_names=None if names is None else tuple(names),
-        metadata=description["metadata"],
+        metadata=metadata,
     )
 
 

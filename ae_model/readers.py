@@ -1,6 +1,8 @@
 """Files -> `Samples`: arrays, tables and folders of images, checked to be finite numbers in two dimensions."""
 
+import os
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ _DAMAGED = (
     EOFError,
     SyntaxError,
     RuntimeError,
+    MemoryError,
     zipfile.BadZipFile,
     zlib.error,
     tokenize.TokenError,
@@ -58,7 +61,7 @@ def read_samples(source: str | Path, label_column: str | None = None, features: 
     """
     path = Path(source)
     suffix = path.suffix.lower()
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, false for a name that no file can have
         raise ValueError(f"{path}: no such file or folder. Check the path.")
     if path.is_dir() or suffix in (".npy", ".npz"):
         if label_column is not None:
@@ -92,12 +95,13 @@ def read_npz(path: Path) -> Samples:
     test = checked_values(arrays["x_test"], f"{path}: x_test") if "x_test" in arrays else None
     if test is not None and test.shape[1] != values.shape[1]:
         raise ValueError(
-            f"{path}: x and x_test must have equally many features, but have {values.shape[1]} and {test.shape[1]}."
+            f"{path}: x and x_test must have equally many features, but have {values.shape[1]} and {test.shape[1]}. "
+            "Give both the same."
         )
     shape = _checked_image_shape(path, arrays.get("image_shape"), values.shape[1])
     names = tuple(str(name) for name in arrays["feature_names"].ravel()) if "feature_names" in arrays else None
     if names is not None and len(names) != values.shape[1]:
-        raise ValueError(f"{path}: feature_names must hold {values.shape[1]} names, but holds {len(names)}.")
+        raise ValueError(f"{path}: feature_names must hold {values.shape[1]} names, but holds {len(names)}. Mend it.")
     return Samples(
         values=values,
         labels=_checked_labels(path, "y", arrays.get("y"), len(values)),
@@ -122,7 +126,8 @@ def read_images(folder: Path) -> Samples:
     images = []
     for path in paths:
         try:
-            with Image.open(path) as image:
+            # Pillow warns of large images and of damage; what it cannot read is an error.
+            with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
                 mode = image.mode
                 images.append(image.convert("L" if mode in _GREY_MODES else "RGB"))
         except Exception as error:  # what Pillow raises on damaged images is anything
@@ -164,7 +169,7 @@ def checked_values(
             "into an .npz with 'x' flattened and 'image_shape'."
         )
     if 0 in values.shape:
-        raise ValueError(f"{place}: must not be empty, but has the shape {values.shape}.")
+        raise ValueError(f"{place}: must not be empty, but has the shape {values.shape}. Add samples.")
     if values.dtype == np.uint8:
         return values
     with np.errstate(over="ignore"):
@@ -215,6 +220,8 @@ def _read_parquet(path: Path) -> "pyarrow.Table":
 def _from_table(
     path: Path, table: "pyarrow.Table", label_column: str | None, features: Sequence[str] | None
 ) -> Samples:
+    import pyarrow
+
     names = table.column_names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -222,16 +229,25 @@ def _from_table(
     labels = None
     if label_column is not None:
         if label_column not in names:
-            raise ValueError(f"{path}: data.label_column = {label_column!r} must be a column, but they are {names}.")
-        labels = np.array(table[label_column].to_pylist())
+            raise ValueError(
+                f"{path}: data.label_column = {label_column!r} must be a column, but they are {names}. Name one."
+            )
+        if pyarrow.types.is_nested(table[label_column].type):
+            raise ValueError(
+                f"{path}: data.label_column = {label_column!r} must hold one label in each row, but holds "
+                f"{table[label_column].type}. Name another."
+            )
+        labels = np.array(_cells(path, table[label_column]))
         names = [name for name in names if name != label_column]
     if features is not None:
         missing = [name for name in features if name not in names]
         if missing:
-            raise ValueError(f"{path}: the column {missing[0]!r} is missing. The columns are {names}.")
+            raise ValueError(f"{path}: the column {missing[0]!r} is missing. The columns are {names}. Add it.")
         names = list(features)
     if not names or table.num_rows == 0:
-        raise ValueError(f"{path}: must not be empty, but has {table.num_rows} rows and {len(names)} feature columns.")
+        raise ValueError(
+            f"{path}: must not be empty, but has {table.num_rows} rows and {len(names)} feature columns. Add some."
+        )
     columns = [_numeric_column(path, name, table[name]) for name in names]
     values = np.stack(columns, axis=1)
     return Samples(values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names))
@@ -248,13 +264,23 @@ def _numeric_column(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np
                 f"{path}: row {row} (counted from 0), column {name!r}: a value is missing. Fill or remove it."
             )
         return np.asarray(column.to_pylist() if pyarrow.types.is_boolean(kind) else column.to_numpy())
-    for row, cell in enumerate(column.to_pylist()):
+    cells = _cells(path, column)
+    for row, cell in enumerate(cells):
         if not _is_number(cell):
             raise ValueError(
                 f"{path}: row {row} (counted from 0), column {name!r}: a value must be a number, but is {cell!r}. "
                 "Fix it, or make the column data.label_column."
             )
-    return np.array([float(cell) for cell in column.to_pylist()])
+    return np.array([float(cell) for cell in cells])
+
+
+def _cells(path: Path, column: "pyarrow.ChunkedArray") -> list[Any]:
+    """The cells of a column as Python's objects."""
+    try:
+        cells: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError, LookupError) as error:  # text that is no UTF-8, dates that are none, ...
+        raise _unreadable(path, error) from error
+    return cells
 
 
 def _is_number(cell: Any) -> bool:
@@ -270,7 +296,9 @@ def _load_numpy(path: Path) -> np.ndarray | dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:  # opened here because np.load leaves damaged archives open
             content = np.load(file, allow_pickle=False)
-            return content if isinstance(content, np.ndarray) else {name: content[name] for name in content.files}
+            if isinstance(content, np.ndarray):
+                return content
+            return {name: np.asarray(content[name]) for name in content.files}  # bytes where a member is no array
     except _DAMAGED as error:
         raise _unreadable(path, error) from error
 
@@ -286,14 +314,16 @@ def _checked_image_shape(path: Path, shape: np.ndarray | None, n_features: int) 
     ):
         raise ValueError(
             f"{path}: image_shape must be (height, width) or (height, width, channels) of {n_features} pixels in all, "
-            f"but is {tuple(shape.tolist()) if shape.ndim else shape.tolist()}."
+            f"but is {tuple(shape.tolist()) if shape.ndim else shape.tolist()}. Mend it, or leave it out."
         )
     return tuple(int(n) for n in shape)
 
 
 def _checked_labels(path: Path, name: str, labels: np.ndarray | None, n_samples: int) -> np.ndarray | None:
     if labels is not None and labels.shape != (n_samples,):
-        raise ValueError(f"{path}: {name} must have the shape ({n_samples},), but has {labels.shape}.")
+        raise ValueError(
+            f"{path}: {name} must have the shape ({n_samples},), but has {labels.shape}. Mend it, or leave it out."
+        )
     return labels
 
 

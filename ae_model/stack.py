@@ -1,6 +1,6 @@
 """Several autoencoders of one depth as one batched model, with the gradients of the mean squared error written out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -137,7 +137,7 @@ class AutoencoderStack:
             members: Numbers of members, at least one.
         """
         chosen = list(members)
-        steps = [call.steps_taken for call in self._adam_calls for _ in range(call.n_members)]
+        steps = self.state()["steps"].tolist()
         states = [
             torch.cat([view[chosen].reshape(-1) for layer in zip(*self._views(state), strict=True) for view in layer])
             for state in (self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq)
@@ -150,6 +150,29 @@ class AutoencoderStack:
         self._adam_keys = [self._adam_keys[j] for j in chosen]
         self._adam_calls = self._make_adam_calls([steps[j] for j in chosen])
         self._buffers.clear()
+
+    def state(self) -> dict[str, Tensor]:
+        """What the coming steps depend on: weights, Adam's moments (all shared, not copied) and step counts."""
+        steps = [call.steps_taken for call in self._adam_calls for _ in range(call.n_members)]
+        return {
+            "weights": self._flat,
+            "exp_avg": self._exp_avg,
+            "exp_avg_sq": self._exp_avg_sq,
+            "steps": torch.tensor(steps, dtype=torch.float64),
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` returned of a stack made with the same arguments.
+
+        Raises:
+            ValueError: If it is another stack's.
+        """
+        own = self.state()
+        if any(state[name].shape != own[name].shape or state[name].dtype != own[name].dtype for name in own):
+            raise ValueError("the state is that of another stack.")
+        for name in ("weights", "exp_avg", "exp_avg_sq"):
+            own[name].copy_(state[name])
+        self._adam_calls = self._make_adam_calls(state["steps"].tolist())
 
     def to_model(self, member: int) -> SymmetricAutoencoder:
         """A copy of one member as a module on the CPU."""

@@ -19,7 +19,8 @@ import torch
 from peers import recipes
 
 from ae_model import Configuration, load_dataset, make_folds
-from ae_model.cross_validation import cross_validate_pack
+from ae_model.cross_validation import CrossValidation, EpochRecord
+from search.packs import make_packs
 
 ADAM_BYTES = 28  # read parameter, gradient and two moments, write parameter and two moments, four bytes each
 
@@ -85,11 +86,22 @@ def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list
         )
 
     def ours() -> float:
-        configurations = [Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes]
-        *_, records = cross_validate_pack(
-            values, configurations, folds=folds, max_epochs=work.epochs, seed=0, value_range=value_range
-        )
-        return float(np.mean([record.val_mse.mean() for record in records.values()]))
+        configurations = {
+            str(sizes): Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes
+        }
+        packs = make_packs(configurations, sample_epochs=len(values) * (work.n_splits - 1) * work.epochs)
+        last: list[EpochRecord] = []
+        for pack in packs:  # as a search does
+            *_, records = CrossValidation(
+                values,
+                [configurations[name] for name in pack],
+                folds=folds,
+                max_epochs=work.epochs,
+                seed=0,
+                value_range=value_range,
+            )
+            last += records.values()
+        return float(np.mean([record.val_mse.mean() for record in last]))
 
     candidates: dict[str, Callable[[], float]] = {
         "ours": ours,

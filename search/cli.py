@@ -51,6 +51,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="Folder of the results.  [default: the data source's name]")] = None,
     results_dir: Annotated[Path, typer.Option(help="Where searches lie.")] = Path("results"),
     address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, or auto; else a local one.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside.")] = False,
     set_: Overrides = None,
 ) -> None:
     """Search, select, retrain and evaluate; run it again to continue."""
@@ -60,7 +61,7 @@ def run(
 
     if name is not None:
         check_name(name)
-    result = run_search(settings, name=name, results_dir=results_dir, address=address, verbose=True)
+    result = run_search(settings, name=name, results_dir=results_dir, address=address, fresh=fresh, verbose=True)
     console.print_result(result)
 
 
@@ -172,6 +173,9 @@ def main() -> None:
         _fail(str(error), 2)
     except RuntimeError as error:
         _fail(str(error), 1)
+    except OSError as error:  # a full or lost disk
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}. What was finished is kept; mend that, then run the same command.", 1)
     except KeyboardInterrupt:
         status_ = INTERRUPTED
     if status_ == INTERRUPTED:  # Typer turns an interrupt within a command into this

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ae_model.persistence import TrainedAutoencoder, load_model
 from search.evaluate import Evaluation
-from search.ledger import ENDED, FINISHED
+from search.ledger import ENDED, FINISHED, RUNNING, is_running
 from search.pipeline import SearchResult
 from search.selection import Selection
 from search.tables import load_trials
@@ -165,7 +165,8 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
 def status_text(directory: str | Path) -> str:
     """How far a search is: trials by status, and the best so far."""
     trials = load_trials(directory)
-    counts = trials["status"].value_counts()
+    at_work = is_running(directory)
+    counts = trials["status"].replace({} if at_work else {RUNNING: "interrupted"}).value_counts()
     lines = [f"{directory}: {len(trials)} trials: " + ", ".join(f"{n} {status}" for status, n in counts.items())]
     ended = trials[trials["rank"].notna()]
     if len(ended):
@@ -174,6 +175,10 @@ def status_text(directory: str | Path) -> str:
             f"best so far: {best['layer_sizes']} (trial {best['trial_id']}), validation MSE {best['val_mse_mean']:.5f} "
             f"± {best['val_mse_se']:.5f}, PCA {best['pca_val_mse_mean']:.5f}"
         )
+    if at_work:
+        lines.append("a search is running here")
+    elif not trials["status"].isin(ENDED).all():
+        lines.append("no search is running here: run its command again to continue")
     return "\n".join(lines)
 
 

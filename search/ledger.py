@@ -3,10 +3,12 @@
 import fcntl
 import hashlib
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -53,29 +55,20 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "ledger.sqlite"
-        self._lock = (directory / "ledger.lock").open("a")
-        try:
-            # The kernel drops the lock with the process, so a driver that died never locks out the next one.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
-            raise ValueError(
-                f"{directory}: another ae-search is running in this directory. Wait for it, or give another --name."
-            ) from None
-        try:
-            self._connection = _connect(self._path)
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        except BaseException:
-            self._lock.close()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(lock(directory))
+            self._connection = stack.enter_context(closing(_connect(self._path)))
+            with self._transaction():
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
-        self._lock.close()
+        self._stack.close()
 
     def get(self, key: str) -> Any:
         """What `put` stored under a key; None if nothing."""
@@ -84,12 +77,18 @@ class Ledger:
 
     def put(self, key: str, value: Any) -> None:
         """Store a JSON value under a key, in place of what was there."""
-        with self._connection:
+        with self._transaction():
             self._connection.execute("INSERT OR REPLACE INTO search VALUES (?, ?)", (key, json.dumps(value)))
+
+    def search_id(self) -> str:
+        """An id that no other ledger has."""
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO search VALUES ('id', ?)", (json.dumps(uuid.uuid4().hex),))
+        return str(self.get("id"))
 
     def enter_trials(self, configurations: Mapping[str, Configuration]) -> None:
         """Make these the search's first trials, in this order; trials that are not among them follow."""
-        with self._connection as connection:
+        with self._transaction() as connection:
             rows = connection.execute("SELECT trial_id FROM trials ORDER BY number").fetchall()
             others = [trial_id for (trial_id,) in rows if trial_id not in configurations]
             connection.executemany(
@@ -119,13 +118,12 @@ class Ledger:
             for code_size, values in zip(code_sizes, pca_val_mse, strict=True)
             for fold, value in enumerate(values)
         ]
-        with self._connection as connection:
+        with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", rows)
 
     def start(self, trial_id: str) -> None:
-        """Note that a trial is being trained from its first epoch."""
-        with self._connection as connection:
-            connection.execute("DELETE FROM epochs WHERE trial_id = ?", (trial_id,))
+        """Note that a trial is being trained; what it has recorded stays, because it will be the same again."""
+        with self._transaction() as connection:
             connection.execute(
                 "UPDATE trials SET status = ?, started_at = ?, ended_at = NULL, error = NULL WHERE trial_id = ?",
                 (RUNNING, time.time(), trial_id),
@@ -143,7 +141,7 @@ class Ledger:
             )
         ]
         ended_at = None if status == RUNNING else time.time()
-        with self._connection as connection:
+        with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             connection.execute(
                 "UPDATE trials SET host = ?, fit_seconds = ?, status = ?, ended_at = ? WHERE trial_id = ?",
@@ -152,11 +150,58 @@ class Ledger:
 
     def fail(self, trial_id: str, error: str) -> None:
         """Note that a trial failed, and why."""
-        with self._connection as connection:
+        with self._transaction() as connection:
             connection.execute(
                 "UPDATE trials SET status = ?, error = ?, ended_at = ? WHERE trial_id = ?",
                 (FAILED, error, time.time(), trial_id),
             )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block is written, or nothing; RuntimeError if nothing can be."""
+        try:
+            with self._connection as connection:
+                yield connection
+        except sqlite3.DatabaseError as error:
+            raise RuntimeError(
+                f"{self._path}: cannot be written ({error}). What was finished before is kept; mend that, then run the "
+                "same command again."
+            ) from error
+
+
+@contextmanager
+def lock(directory: Path) -> Iterator[None]:
+    """Keep all other drivers out of a search's directory.
+
+    Raises:
+        ValueError: If one is in it.
+    """
+    path = directory / "ledger.lock"
+    try:
+        file = path.open("a")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror}). Give another --results-dir.") from error
+    with file:
+        try:
+            # The kernel drops the lock with the process, so a driver that died never locks out the next one.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"{directory}: another ae-search is running in this directory. Wait for it, or give another --name."
+            ) from None
+        yield
+
+
+def is_running(directory: str | Path) -> bool:
+    """Whether a driver is at work in a search's directory; on a file system shared by hosts, perhaps another host's."""
+    try:
+        with (Path(directory) / "ledger.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def trial_id(configuration: Configuration, definition: Mapping[str, Any]) -> str:
@@ -174,7 +219,9 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
     path = Path(directory) / "ledger.sqlite"
     if not path.is_file():
         raise ValueError(f"{directory}: is no search's directory, ledger.sqlite is missing. Check the path.")
-    with closing(_connect(path)) as connection:
+    # Readers of a WAL file write beside it, unless they may take it for one that nobody writes.
+    mode = "mode=rw" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+    with closing(_connect(path, mode)) as connection:
         try:
             cursor = connection.execute(query)
             return [column[0] for column in cursor.description], cursor.fetchall()
@@ -182,13 +229,17 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
             raise _unreadable(path, error) from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30)
+def _connect(path: Path, mode: str = "mode=rwc") -> sqlite3.Connection:
     try:
-        # WAL: readers see a whole state while the driver writes, and a killed driver leaves a whole file.
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A killed process loses nothing by this; a power cut can lose the last seconds, and leaves a whole file.
-        connection.execute("PRAGMA synchronous = NORMAL")
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", timeout=30, uri=True)
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(path, error) from error
+    try:
+        if mode == "mode=rwc":
+            # WAL: readers see a whole state while the driver writes, and a killed driver leaves a whole file.
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A killed process loses nothing by this; a power cut can lose the last seconds, and leaves a whole file.
+            connection.execute("PRAGMA synchronous = NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise sqlite3.DatabaseError("it is another program's database")

@@ -1,9 +1,11 @@
 """The whole main job: load, bottleneck, search, select, retrain, evaluate, draw."""
 
+import itertools
 import json
 import os
 import platform
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ from ae_model.data import Dataset, source_name
 from ae_model.folds import make_folds
 from ae_model.scaling import fit_scaling
 from search import plots
+from search.checkpoints import make_folder
 from search.evaluate import Evaluation, evaluate_model
-from search.ledger import Ledger, trial_id
+from search.ledger import Ledger, lock, trial_id
 from search.monitor import Monitor
 from search.packs import make_packs
 from search.retraining import load_data, retrain
@@ -64,6 +67,7 @@ def run_search(
     name: str | None = None,
     results_dir: str | Path = "results",
     address: str | None = None,
+    fresh: bool = False,
     verbose: bool = False,
 ) -> SearchResult:
     """Search, select, retrain and evaluate: what `ae-search run` does.
@@ -75,6 +79,7 @@ def run_search(
         name: Of the folder in `results_dir`; the data source's name if None.
         results_dir: Where searches lie.
         address: Of a running Ray cluster, or "auto"; a local Ray is started if None.
+        fresh: Whether to start over: what is already in the folder is moved aside, and nothing is deleted.
         verbose: Whether to show progress on standard error.
 
     Raises:
@@ -104,6 +109,10 @@ def run_search(
         "seed": settings.seed,
     }
     trials = {trial_id(configuration, definition): configuration for configuration in configurations}
+    if fresh and directory.exists():
+        aside = _move_aside(directory)
+        if verbose:
+            print(f"{directory} was moved to {aside}", file=sys.stderr)  # noqa: T201
     _make_directory(directory)
     with Ledger(directory) as ledger:
         _check_definition(directory, ledger.get("definition"), definition)
@@ -124,6 +133,8 @@ def run_search(
             if unfinished.intersection(pack)
         ]
         if packs:
+            folder = settings.resources.storage_path or str((directory / "checkpoints").resolve())
+            make_folder(folder)
             from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
 
             before = load_trials(directory)
@@ -146,11 +157,18 @@ def run_search(
                         "seed": settings.seed,
                         "value_range": dataset.value_range,
                     },
+                    checkpoints={
+                        "folder": folder,
+                        "search_id": ledger.search_id(),
+                        "every_s": settings.resources.checkpoint_every_s,
+                    },
                     resources=settings.resources,
                     ledger=ledger,
                     progress=monitor,
                     address=address,
                 )
+        if not ledger.unfinished():
+            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     table = load_trials(directory)
     write_tables(directory)
     if not (table["rank"].notna()).any():
@@ -241,6 +259,13 @@ def _make_directory(directory: Path) -> None:
         raise ValueError(f"{directory}: cannot be made ({error.strerror}). Give another --results-dir.") from error
     if not os.access(directory, os.W_OK):
         raise ValueError(f"{directory}: cannot be written to. Give another --results-dir.")
+
+
+def _move_aside(directory: Path) -> Path:
+    """Give the folder a name that is free; ValueError if a search is running in it."""
+    with lock(directory):
+        numbered = (directory.with_name(f"{directory.name}.{number}") for number in itertools.count(1))
+        return directory.rename(next(path for path in numbered if not path.exists()))
 
 
 def _check_local_resources(resources: ResourceSettings) -> None:

@@ -48,6 +48,7 @@ def run_trials(
     unfinished: Set[str],
     values: np.ndarray,
     evaluation: Mapping[str, Any],
+    checkpoints: Mapping[str, Any],
     resources: ResourceSettings,
     ledger: Ledger,
     progress: Progress,
@@ -60,6 +61,7 @@ def run_trials(
         unfinished: Ids of the trials that are wanted; others in the packs only keep them company.
         values: Development samples.
         evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`, and `fp32_precision`.
+        checkpoints: As `train_pack` takes them.
         resources: What each trial gets.
         ledger: Where reports go.
         progress: Called after every report.
@@ -79,9 +81,10 @@ def run_trials(
         worker = {**evaluation, "device": "cuda" if gpus else "cpu", "n_threads": resources.cpus_per_trial}
         plain = [[(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()] for pack in packs]
         trainable = tune.with_resources(
-            tune.with_parameters(train_pack, values=values, packs=plain, evaluation=worker),
+            tune.with_parameters(train_pack, values=values, packs=plain, evaluation=worker, checkpoints=checkpoints),
             {"CPU": resources.cpus_per_trial, "GPU": gpus},
         )
+        recorder = _Recorder(plain, ledger, progress, evaluation["max_epochs"], unfinished, interrupted)
         tuner = tune.Tuner(
             trainable,
             # Numbers, because Tune copies the whole grid for every trial.
@@ -91,13 +94,18 @@ def run_trials(
             ),
             run_config=tune.RunConfig(
                 name="search",
-                storage_path=resources.storage_path or scratch,
+                storage_path=scratch,  # of the driver alone: nothing of a trial goes there
                 failure_config=tune.FailureConfig(max_failures=resources.max_failures),
-                callbacks=[_Recorder(plain, ledger, progress, evaluation["max_epochs"], unfinished, interrupted)],
+                callbacks=[recorder],
                 verbose=0,
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except tune.TuneError as error:
+            # Tune makes a traceback's text of whatever a callback raises.
+            reason = str(error).strip().split("\n")[-1]
+            raise recorder.error or RuntimeError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
         if interrupted.is_set():
             raise KeyboardInterrupt
 
@@ -114,6 +122,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         unfinished: Set[str],
         interrupted: Event,
     ) -> None:
+        self.error: RuntimeError | None = None
         self._interrupted = interrupted
         self._packs = packs
         self._ledger = ledger
@@ -125,14 +134,31 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         return {}  # Tune pickles its callbacks into its own state, which is never read
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
-        for trial_id, _fields in self._wanted(trial):
-            self._ledger.start(trial_id)
-            self._progress(trial_id, RUNNING, ())
+        with self._noted():
+            for trial_id, _fields in self._wanted(trial):
+                self._ledger.start(trial_id)
+                self._progress(trial_id, RUNNING, ())
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
-        if "error" in result:
-            self._fail(trial, result["error"])
-            return
+        with self._noted():
+            if "error" in result:
+                self._fail(trial, result["error"])
+            else:
+                self._record(trial, result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        if self.error is None:
+            with self._noted():
+                self._fail(trial, "its worker was lost too often")
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
+        if self._interrupted.is_set():
+            raise KeyboardInterrupt
+        if dead := _dead_processes():
+            # Ray itself would end this process seconds later, with pages of its own log.
+            raise RuntimeError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
+
+    def _record(self, trial: Any, result: Any) -> None:
         pack_parameters = sum(count_parameters(fields["layer_sizes"]) for _, fields in self._pack(trial))
         for trial_id, fields in self._wanted(trial):
             records = result["records"].get(trial_id)
@@ -147,12 +173,14 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
             )
             self._progress(trial_id, now, records)
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
-        self._fail(trial, "its worker was lost too often")
-
-    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
-        if self._interrupted.is_set():
-            raise KeyboardInterrupt
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """What goes wrong ends the search, and is kept as it was raised."""
+        try:
+            yield
+        except RuntimeError as error:
+            self.error = error
+            raise
 
     def _fail(self, trial: Any, error: str) -> None:
         for trial_id, _fields in self._wanted(trial):
@@ -164,6 +192,13 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
 
     def _pack(self, trial: Any) -> Pack:
         return self._packs[trial.config["pack"]]
+
+
+def _dead_processes() -> str:
+    """Those processes of the local Ray without which it cannot go on, and which have died; empty for a cluster."""
+    node = ray._private.worker._global_node  # there is no public way to ask
+    died = {kind for kind, _process in node.dead_processes()} if node is not None else set()
+    return " and ".join(sorted(died & {"raylet", "gcs_server"}))
 
 
 @contextmanager

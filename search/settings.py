@@ -160,8 +160,10 @@ class ResourceSettings(_Section):
     """As many as the resources allow, if missing."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a trial is started again after its worker or node was lost."""
+    checkpoint_every_s: Annotated[float, Field(ge=0)] = 60
+    """Least seconds between two checkpoints of a trial: about what a lost worker, node or driver costs it."""
     storage_path: str | None = None
-    """Where Ray keeps its own state while a search runs: must be shared by all nodes; a temporary folder if missing."""
+    """Where the checkpoints lie: a path or URI that all nodes see; the search's own folder if missing."""
 
 
 class SelectionSettings(_Section):
@@ -208,7 +210,7 @@ def load_settings(path: str | Path | None = None, overrides: Sequence[str] = ())
             content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise ValueError(f"{path}: no such settings file. Check the path.") from error
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"{path}: cannot be read as TOML ({error}). Mend the file.") from error
     for override in overrides:
         _apply_override(content, override)
@@ -263,6 +265,8 @@ def _absolute(key: str, path: str) -> str:
         return str(Path(path).expanduser().resolve())
     except RuntimeError:
         raise ValueError(f"{key}: {path!r} names a home folder that does not exist. Write the path out.") from None
+    except ValueError as error:
+        raise ValueError(f"{key}: {path!r} is no path ({error}). Mend it.") from None
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
@@ -270,8 +274,8 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     if not separator or not key.strip():
         raise ValueError(f"--set takes section.key=value, but got {override!r}. Example: --set search.n_splits=10")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except (RecursionError, ValueError):  # no TOML, or more than a value
         value = text.strip()
     *sections, last = key.strip().split(".")
     for section in sections:

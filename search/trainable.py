@@ -3,14 +3,17 @@
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from ray import tune
 
-from ae_model.cross_validation import EpochRecord, cross_validate_pack
+from ae_model.cross_validation import CrossValidation, EpochRecord
 from ae_model.training import Configuration
+from search.checkpoints import CheckpointFile
 
 REPORT_INTERVAL_S = 1.0
 """The driver handles some 200 reports a second in all, so each worker sends about one a second."""
@@ -22,6 +25,7 @@ def train_pack(
     values: np.ndarray,
     packs: Sequence[Sequence[tuple[str, Mapping[str, Any]]]],
     evaluation: Mapping[str, Any],
+    checkpoints: Mapping[str, Any],
 ) -> None:
     """Cross-validate the configurations of a pack and report every epoch of each.
 
@@ -31,35 +35,58 @@ def train_pack(
         packs: Of each pack the trial ids, with the fields of their configurations.
         evaluation: `folds`, `max_epochs`, `seed`, `value_range`, `device`, `n_threads`
             and `fp32_precision`.
+        checkpoints: `folder` and `search_id` of `CheckpointFile`, and `every_s`, the least seconds between two.
     """
     torch.set_num_threads(evaluation["n_threads"])
     torch.backends.cuda.matmul.fp32_precision = evaluation["fp32_precision"]
     trial_ids, fields = zip(*packs[config["pack"]], strict=True)
-    configurations = [Configuration(**given) for given in fields]
-    started = last_report = time.perf_counter()
-    unsent: list[dict[int, EpochRecord]] = []
+    file = CheckpointFile(checkpoints["folder"], checkpoints["search_id"], trial_ids)
     try:
-        for records in cross_validate_pack(
-            values,
-            configurations,
-            folds=evaluation["folds"],
-            max_epochs=evaluation["max_epochs"],
-            seed=evaluation["seed"],
-            value_range=evaluation["value_range"],
-            device=evaluation["device"],
-        ):
+        validation, seconds_before = _start(values, fields, evaluation, file.load())
+        started = last_report = last_checkpoint = time.perf_counter()
+        unsent: list[dict[int, EpochRecord]] = []
+        for records in validation:
             unsent.append(records)
             now = time.perf_counter()
             if now - last_report >= REPORT_INTERVAL_S:
-                _report(trial_ids, unsent, seconds=now - started)
+                seconds = seconds_before + now - started
+                _report(trial_ids, unsent, seconds)
                 unsent, last_report = [], now
+                # Only now: the driver has the records, so what a checkpoint leaves out is never missing.
+                if now - last_checkpoint >= checkpoints["every_s"]:
+                    file.save(validation.state() | {"seconds": torch.tensor(seconds, dtype=torch.float64)})
+                    last_checkpoint = time.perf_counter()
         if unsent:
-            _report(trial_ids, unsent, seconds=time.perf_counter() - started)
+            _report(trial_ids, unsent, seconds_before + time.perf_counter() - started)
+        file.remove()
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
         tune.report({"error": f"{type(error).__name__}: {error}", "host": socket.gethostname()})
 
 
-def _report(trial_ids: Sequence[str], unsent: list[dict[int, EpochRecord]], *, seconds: float) -> None:
+def _start(
+    values: np.ndarray,
+    fields: Sequence[Mapping[str, Any]],
+    evaluation: Mapping[str, Any],
+    state: dict[str, torch.Tensor] | None,
+) -> tuple[CrossValidation, float]:
+    """The pack's cross-validation, continued where there is a checkpoint, and the seconds it has taken before."""
+    start = partial(
+        CrossValidation,
+        values,
+        [Configuration(**given) for given in fields],
+        folds=evaluation["folds"],
+        max_epochs=evaluation["max_epochs"],
+        seed=evaluation["seed"],
+        value_range=evaluation["value_range"],
+        device=evaluation["device"],
+    )
+    if state is not None and "seconds" in state:
+        with suppress(ValueError):  # a checkpoint of another version is worth nothing
+            return start(state=state), float(state["seconds"])
+    return start(), 0.0
+
+
+def _report(trial_ids: Sequence[str], unsent: list[dict[int, EpochRecord]], seconds: float) -> None:
     by_trial = {
         trial_id: [records[number] for records in unsent if number in records]
         for number, trial_id in enumerate(trial_ids)

@@ -17,7 +17,7 @@ from ae_model import (
     make_folds,
 )
 from ae_model import cross_validation as module
-from ae_model.cross_validation import cross_validate_pack
+from ae_model.cross_validation import CrossValidation
 from ae_model.training import batch_order, initial_generator
 
 CONFIGURATION = Configuration(layer_sizes=(4, 5, 2), code_activation="relu", learning_rate=1e-2)
@@ -164,7 +164,7 @@ def test_a_pack_equals_its_configurations_alone(stack_bytes: int, monkeypatch: p
     ]
     alone = [run(values, configuration, folds) for configuration in configurations]
     monkeypatch.setattr(module, "MAX_STACK_STATE_BYTES", stack_bytes)
-    pack = list(cross_validate_pack(values, configurations, folds=folds, max_epochs=2, seed=3, dtype=torch.float64))
+    pack = list(CrossValidation(values, configurations, folds=folds, max_epochs=2, seed=3, dtype=torch.float64))
     assert all(list(records) == [0, 1, 2, 3] for records in pack)
     for c, expected in enumerate(alone):
         assert_equal(stacked([records[c] for records in pack]), expected, rtol=1e-10)
@@ -262,7 +262,7 @@ def test_a_diverged_configuration_leaves_its_pack(stack_bytes: int, monkeypatch:
     values, folds = table(161), make_folds(161, 5, seed=1)
     others = [LINEAR, replace(LINEAR, layer_sizes=(4, 3, 1), learning_rate=1e-3)]
     pack = list(
-        cross_validate_pack(
+        CrossValidation(
             values, [others[0], DIVERGING, others[1]], folds=folds, max_epochs=4, seed=3, dtype=torch.float64
         )
     )

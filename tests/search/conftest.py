@@ -3,7 +3,8 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from search import SearchResult, SearchSettings, parse_settings, run_search
+from search.cli import main
 
 # How long an example takes says nothing on a machine that does other things too.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -74,3 +76,31 @@ def searched(settings: SearchSettings, local_ray: None, tmp_path_factory: pytest
 def search_copy(searched: SearchResult, tmp_path: Path) -> Path:
     """A copy of the finished search that a test may change: the folder "birds" in the test's own folder."""
     return Path(shutil.copytree(searched.directory, tmp_path / searched.directory.name))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Calls `ae-search` in this process; returns exit status, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ae-search", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def one_line() -> Callable[..., str]:
+    """Checks that standard error is one line of `ae-search` that holds all parts; returns the line."""
+
+    def check(errors: str, *parts: str) -> str:
+        (line,) = errors.splitlines()
+        assert line.startswith("ae-search: ")
+        for part in parts:
+            assert part in line
+        return line
+
+    return check

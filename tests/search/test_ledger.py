@@ -159,7 +159,8 @@ def test_the_life_of_a_trial(tmp_path: Path) -> None:
         ledger.start("a")
         assert row()[:2] == (RUNNING, None)
         assert row()[5] == 1
-        assert read_ledger(tmp_path, "SELECT * FROM epochs")[1] == [], "the epochs of the failed attempt are gone"
+        ledger.record("a", [record], host="node", fit_seconds=1.5)
+        assert len(read_ledger(tmp_path, "SELECT * FROM epochs")[1]) == 1, "what it had recorded is stored once"
         ledger.record("a", [record], host="other", fit_seconds=2.5, status=FINISHED)
         assert row() == (FINISHED, None, "other", 2.5, 0, 0)
         assert ledger.unfinished() == []

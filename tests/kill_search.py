@@ -1,0 +1,150 @@
+"""Kill workers, the raylet and the driver of a search at random moments; its tables must come out as if nothing had.
+
+`python tests/kill_search.py --kills 200 [--seed 0]`. The search is first run undisturbed. Then it is run and killed,
+and run again with the same command until it ends; where kills are left, it is started over. After every round the
+tables are compared to the bit, and no process may be left.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+SETTINGS = """
+bottleneck.code_sizes = [8]
+[space]
+hidden = ["32"]
+code_activation = ["relu", "linear"]
+batch_size = [16, 20, 24, 28, 32, 40]
+[search]
+max_epochs = 60
+[resources]
+checkpoint_every_s = 1
+max_failures = 1000
+"""
+VICTIMS = {"worker": 0.7, "raylet": 0.1, "driver": 0.2}
+
+
+def main() -> None:
+    """Run, kill, compare."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    shared_memory = set(os.listdir("/dev/shm"))
+    with tempfile.TemporaryDirectory() as scratch:
+        results = Path(scratch)
+        (results / "settings.toml").write_text(SETTINGS)
+        status = _start(results, "calm").wait(600)
+        assert status == 0, f"the undisturbed search ended with {status}"
+        kills: Counter[str] = Counter()
+        lingering: dict[int, str] = {}
+        while kills.total() < arguments.kills:
+            kills += _disturbed_search(results, chance, arguments.kills - kills.total(), lingering)
+            compare(results / "calm", results / "killed")
+            print(f"{kills.total()} kills so far ({dict(kills)}): equal tables", flush=True)
+        _wait_until_gone(lingering, 120)
+    left = set(os.listdir("/dev/shm")) - shared_memory
+    assert not left, f"shared memory is left: {left}"
+
+
+def compare(expected: Path, found: Path) -> None:
+    """Raise AssertionError unless two searches have the same tables, times and hosts aside."""
+    for name, read in (("trials.csv", pd.read_csv), ("folds.csv", pd.read_csv), ("epochs.parquet", pd.read_parquet)):
+        tables = [
+            read(path / name).drop(columns=["fit_seconds", "host"], errors="ignore") for path in (expected, found)
+        ]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+def _disturbed_search(results: Path, chance: random.Random, n_kills: int, lingering: dict[int, str]) -> "Counter[str]":
+    """One search from its start to its end, with up to so many kills; what was killed."""
+    kills: Counter[str] = Counter()
+    driver = _start(results, "killed", "--fresh")
+    while True:
+        victim = chance.choices(list(VICTIMS), list(VICTIMS.values()))[0] if kills.total() < n_kills else None
+        family = _wait_for_worker(driver)
+        if victim is not None and family:
+            time.sleep(chance.uniform(0, 2))
+        family = _descendants(driver.pid)
+        if victim == "driver":
+            driver.kill()
+        elif victim is not None and family:
+            pids = [pid for pid, command in family.items() if _is(victim, command)]
+            if not pids:
+                continue
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(chance.choice(pids), signal.SIGKILL)
+        if victim is not None and family:
+            kills[victim] += 1
+        if victim == "worker" and driver.poll() is None:
+            continue
+        status = driver.wait(600 if victim is None else 60)
+        # What computes ends at once; Ray's agents and workers that were just starting look for their node for a minute.
+        busy = {pid: command for pid, command in family.items() if _is("worker", command) or _is("raylet", command)}
+        _wait_until_gone(busy, 20)
+        lingering |= family
+        if status == 0:
+            return kills
+        assert status in (1, -signal.SIGKILL), f"the driver ended with {status}"
+        driver = _start(results, "killed")
+
+
+def _start(results: Path, name: str, *options: str) -> "subprocess.Popen[bytes]":
+    command = ["ae-search", "run", "settings.toml", "--results-dir", ".", "--name", name, *options]
+    with (results / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(command, cwd=results, stdout=log, stderr=log)
+
+
+def _wait_for_worker(driver: "subprocess.Popen[bytes]") -> dict[int, str]:
+    """The driver's descendants once a worker is among them; empty if the driver ended before."""
+    deadline = time.monotonic() + 120
+    while driver.poll() is None:
+        family = _descendants(driver.pid)
+        if any(_is("worker", command) for command in family.values()):
+            return family
+        assert time.monotonic() < deadline, "no worker was started for two minutes"
+        time.sleep(0.05)
+    return {}
+
+
+def _is(victim: str, command: str) -> bool:
+    return "ImplicitFunc" in command if victim == "worker" else "/raylet/raylet " in command
+
+
+def _descendants(pid: int) -> dict[int, str]:
+    """Commands of all processes below one, by pid."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[tuple[int, str]]] = {}
+    for line in listing.splitlines():
+        child, parent, command = line.split(None, 2)
+        children.setdefault(int(parent), []).append((int(child), command))
+    found: dict[int, str] = {}
+    pending = [pid]
+    while pending:
+        for child, command in children.get(pending.pop(), []):
+            found[child] = command
+            pending.append(child)
+    return found
+
+
+def _wait_until_gone(processes: dict[int, str], seconds: float) -> None:
+    """Wait until none of these processes is left; zombies count."""
+    deadline = time.monotonic() + seconds
+    while left := {pid: command for pid, command in processes.items() if Path(f"/proc/{pid}").exists()}:
+        assert time.monotonic() < deadline, f"processes are left: {left}"
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

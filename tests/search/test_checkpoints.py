@@ -1,0 +1,137 @@
+"""A pack that is stopped between two epochs and continued gives the same numbers, to the bit."""
+
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from ae_model import Configuration, make_folds
+from ae_model.cross_validation import CrossValidation, EpochRecord
+from search.checkpoints import CheckpointFile, make_folder
+
+VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)
+FOLDS = make_folds(53, 5, seed=0)
+
+
+def _pack(*, rates: tuple[float, ...] = (1e-3, 1e-2), **options: Any) -> CrossValidation:
+    sizes = [(6, 5, 2), (6, 4, 2)]
+    configurations = [
+        Configuration(layer_sizes=s, learning_rate=rate, code_activation="linear", batch_size=4)
+        for s, rate in zip(sizes, rates, strict=True)
+    ]
+    return CrossValidation(VALUES, configurations, folds=FOLDS, max_epochs=6, seed=1, **options)
+
+
+def _values(record: EpochRecord) -> list[Any]:
+    fields = record.train_mse, record.val_mse, record.val_fve, record.dead_code_units
+    return [record.epoch, *(field.tolist() for field in fields)]
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 3000, 2**24], ids=["one by one", "in groups", "all at once"])
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_a_continued_pack_is_the_undisturbed_one(
+    stop: int, stack_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a stop at any epoch, through a file, every value of every later epoch has the same bits."""
+    monkeypatch.setattr("ae_model.cross_validation.MAX_STACK_STATE_BYTES", stack_bytes)
+    whole = list(_pack())
+    first = _pack()
+    file = CheckpointFile(str(tmp_path), "search", ["a", "b"])
+    before = list(islice(first, stop))
+    file.save(first.state())
+    later = list(_pack(state=file.load()))
+    assert len(before) + len(later) == len(whole) == 6
+    for expected, found in zip(whole, [*before, *later], strict=True):
+        assert {c: _values(r) for c, r in expected.items()} == {c: _values(r) for c, r in found.items()}
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 3000, 2**24], ids=["one by one", "in groups", "all at once"])
+def test_who_has_diverged_stays_out(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration that diverged before the stop is not trained again; the other goes on as if alone."""
+    monkeypatch.setattr("ae_model.cross_validation.MAX_STACK_STATE_BYTES", stack_bytes)
+    rates = (1e-3, float("inf"))
+    whole = list(_pack(rates=rates))
+    first = _pack(rates=rates)
+    assert set(next(first)) == {0, 1}
+    later = list(_pack(rates=rates, state=first.state()))
+    assert [set(records) for records in later] == [{0}] * 5
+    assert [_values(records[0]) for records in later] == [_values(records[0]) for records in whole[1:]]
+
+
+def test_a_finished_pack_has_nothing_left() -> None:
+    """The state after the last epoch is continued with no epoch at all."""
+    pack = _pack()
+    list(pack)
+    assert list(_pack(state=pack.state())) == []
+
+
+def test_another_packs_state_is_refused() -> None:
+    """Other widths, another dtype, and a state that lacks a part are a ValueError, not a wrong result."""
+    pack = _pack()
+    next(pack)
+    state = pack.state()
+    del state["0.exp_avg"]
+    with pytest.raises(ValueError, match="not one of these configurations'"):
+        _pack(state=state)
+    with pytest.raises(ValueError, match="another stack"):
+        _pack(state=pack.state(), dtype=torch.float64)
+    wider = Configuration(layer_sizes=(6, 5, 3), code_activation="linear", batch_size=4)
+    with pytest.raises(ValueError, match="another stack"):
+        CrossValidation(VALUES, [wider, wider], folds=FOLDS, max_epochs=6, seed=1, state=pack.state())
+
+
+def test_a_file_for_every_pack_of_every_search(tmp_path: Path) -> None:
+    """Another search's file, or another pack's, is never found; a file is replaced, and gone once removed."""
+    file = CheckpointFile(str(tmp_path), "search", ["a", "b"])
+    assert file.load() is None
+    file.save({"x": torch.ones(2)})
+    file.save({"x": torch.zeros(2)})
+    again = CheckpointFile(str(tmp_path), "search", ["a", "b"]).load()
+    assert again is not None
+    assert again["x"].tolist() == [0, 0]
+    assert len(os.listdir(tmp_path)) == 1
+    for other in (("other", ["a", "b"]), ("search", ["a"]), ("search", ["b", "a"])):
+        assert CheckpointFile(str(tmp_path), *other).load() is None
+    file.remove()
+    file.remove()
+    assert file.load() is None
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 100, b"garbage", None], ids=["empty", "zeros", "garbage", "truncated"]
+)
+def test_a_damaged_file_is_none(content: bytes | None, tmp_path: Path) -> None:
+    """Whatever stands in the file's place, the trial starts anew."""
+    file = CheckpointFile(str(tmp_path), "search", ["a"])
+    file.save({"x": torch.ones(100)})
+    (path,) = tmp_path.iterdir()
+    assert set(safetensors.torch.load_file(path)) == {"x"}
+    path.write_bytes(path.read_bytes()[:-7] if content is None else content)
+    assert file.load() is None
+
+
+def test_where_the_folder_is_not_seen_nothing_is_kept(tmp_path: Path) -> None:
+    """A worker on a host that does not share the folder goes on without checkpoints, and makes no folder."""
+    file = CheckpointFile(str(tmp_path / "elsewhere"), "search", ["a"])
+    file.save({"x": torch.ones(1)})
+    assert file.load() is None
+    file.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_checkpoints(tmp_path: Path) -> None:
+    """It is made with its parents; what is no place for files is refused in one line that names the setting."""
+    make_folder(str(tmp_path / "a" / "b"))
+    make_folder(str(tmp_path / "a" / "b"))
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    for wrong in ("nonsense://x", str(tmp_path / "file" / "b"), str(tmp_path / "file")):
+        with pytest.raises(ValueError, match=r"resources\.storage_path: .* cannot be used") as caught:
+            make_folder(wrong)
+        assert "\n" not in str(caught.value)

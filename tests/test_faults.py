@@ -1,0 +1,297 @@
+"""Faults for real: kills, torn writes, a full disk, lost hosts, two thousand trials."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ae_model import Configuration, make_folds
+from search.ledger import Ledger, read_ledger
+from search.monitor import Monitor
+from search.settings import ResourceSettings
+
+AE_SEARCH = str(Path(sys.executable).with_name("ae-search"))
+TABLES = {"trials.csv": pd.read_csv, "folds.csv": pd.read_csv, "epochs.parquet": pd.read_parquet}
+
+
+def _assert_equal_tables(expected: Path, found: Path) -> None:
+    """Two searches have the same tables to the bit, times and hosts aside."""
+    times = ["fit_seconds", "host"]
+    for name, read in TABLES.items():
+        tables = [read(path / name).drop(columns=times, errors="ignore") for path in (expected, found)]
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+@pytest.mark.slow
+def test_thirty_kills_change_no_number() -> None:
+    """Workers, raylet and driver are killed thirty times, and every table is that of an undisturbed search."""
+    script = Path(__file__).with_name("kill_search.py")
+    done = subprocess.run([sys.executable, script, "--kills", "30"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "30 kills so far" in done.stdout
+
+
+_WRITER = """
+import sys
+import numpy as np
+from pathlib import Path
+from ae_model import Configuration
+from ae_model.cross_validation import EpochRecord
+from search.ledger import Ledger
+
+epoch = int(sys.argv[2])
+with Ledger(Path(sys.argv[1])) as ledger:
+    ledger.enter_trials({"a": Configuration(layer_sizes=(4, 2))})
+    while True:
+        values = np.full(500, float(epoch))
+        record = EpochRecord(epoch=epoch, train_mse=values, val_mse=values, val_fve=values, dead_code_units=values)
+        ledger.record("a", [record], host="here", fit_seconds=1.0)
+        print(epoch, flush=True)
+        epoch += 1
+"""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_torn_write(tmp_path: Path, seed: int) -> None:
+    """A driver that is killed while it writes leaves a whole ledger, with every report that it acknowledged."""
+    chance = random.Random(seed)
+    acknowledged = 0
+    for _ in range(2):
+        command = [sys.executable, "-c", _WRITER, str(tmp_path), str(acknowledged + 1)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(chance.uniform(0, 0.3))
+            writer.send_signal(signal.SIGKILL)
+            acknowledged = max([acknowledged + 1, *map(int, writer.stdout.read().split())])
+        assert read_ledger(tmp_path, "PRAGMA integrity_check")[1] == [("ok",)]
+        rows = read_ledger(tmp_path, "SELECT epoch, count(*), min(val_mse), max(val_mse) FROM epochs GROUP BY epoch")[1]
+        # One more may have been written than the test was told of, but none in part.
+        assert rows[:acknowledged] == [(epoch, 500, epoch, epoch) for epoch in range(1, acknowledged + 1)]
+        assert len(rows) <= acknowledged + 1
+        acknowledged = len(rows)
+
+
+@contextmanager
+def _small_disk(path: Path, size: str) -> Iterator[Path]:
+    path.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted: {mounted.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+def _write_settings(path: Path) -> None:
+    path.write_text(
+        "bottleneck.code_sizes = [8]\n[space]\nhidden = ['', '32']\nbatch_size = [32, 64]\n[search]\nmax_epochs = 40\n"
+    )
+
+
+def _run(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [AE_SEARCH, "run", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a search that nothing happened to."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    _write_settings(directory / "settings.toml")
+    done = _run(directory, "settings.toml", "--results-dir", ".", "--name", "calm")
+    assert done.returncode == 0, done.stderr
+    return directory / "calm"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["40k", "150k", "260k", "420k"])
+def test_a_full_disk(size: str, undisturbed: Path, tmp_path: Path) -> None:
+    """The search ends with status 1 and one line; with space back, the same command ends in the same tables."""
+    _write_settings(tmp_path / "settings.toml")
+    with _small_disk(tmp_path / "results", size) as results:
+        done = _run(tmp_path, "settings.toml", "--name", "full")
+        last = done.stderr.splitlines()[-1]
+        assert done.returncode in (1, 2), done.stderr
+        assert last.startswith("ae-search: ")
+        assert str(Path("results") / "full") in last or "disk" in last.lower() or "space" in last.lower()
+        assert "Traceback" not in done.stderr
+        subprocess.run(["mount", "-o", "remount,size=50m", results], check=True)
+        done = _run(tmp_path, "settings.toml", "--name", "full")
+        assert done.returncode == 0, done.stderr
+        _assert_equal_tables(undisturbed, results / "full")
+
+
+@pytest.mark.slow
+def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
+    """Nothing can be searched there, which is said in one line; what was searched before can be read."""
+    with _small_disk(tmp_path / "results", "50m") as results:
+        shutil.copytree(undisturbed, results / "calm")
+        subprocess.run(["mount", "-o", "remount,ro", results], check=True)
+        settings = str(undisturbed.parent / "settings.toml")
+        for name in ("calm", "other"):
+            done = _run(tmp_path, settings, "--name", name)
+            assert done.returncode == 2
+            assert len(done.stderr.splitlines()) == 1
+            assert f"results/{name}" in done.stderr
+            assert "--results-dir" in done.stderr
+        done = subprocess.run([AE_SEARCH, "status", results / "calm"], capture_output=True, text=True, check=False)
+        assert "8 finished" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_two_thousand_trials(tmp_path: Path) -> None:
+    """The driver's memory does not grow by more than 50 MB over the second thousand."""
+    from search.runner import run_trials
+
+    values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
+    trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(2000)}
+    resident: list[float] = []
+
+    def progress(trial_id: str, status: str, records: object) -> None:
+        monitor(trial_id, status, records)  # type: ignore[arg-type]  # what it is given is passed on
+        if status == "finished":
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+
+    with (
+        Ledger(tmp_path) as ledger,
+        Monitor(
+            labels=dict.fromkeys(trials, "4-2"), n_trials=2000, n_done=0, best=None, max_epochs=1, enabled=False
+        ) as monitor,
+    ):
+        ledger.enter_trials(trials)
+        run_trials(
+            [{trial_id: configuration} for trial_id, configuration in trials.items()],
+            unfinished=set(trials),
+            values=values,
+            evaluation={
+                "folds": make_folds(len(values), 2, seed=0),
+                "max_epochs": 1,
+                "seed": 0,
+                "value_range": None,
+                "fp32_precision": "tf32",
+            },
+            checkpoints={"folder": str(tmp_path), "search_id": ledger.search_id(), "every_s": 60},
+            resources=ResourceSettings(),
+            ledger=ledger,
+            progress=progress,
+        )
+        assert ledger.unfinished() == []
+    assert len(resident) == 2000
+    assert resident[-1] - resident[999] <= 50, f"{resident[999]:.0f} MB, then {resident[-1]:.0f} MB"
+
+
+class _Cluster:
+    """A Ray cluster of hosts that are network namespaces on one bridge; the first is the head."""
+
+    def __init__(self, n_hosts: int, scratch: Path) -> None:
+        self._stack = ExitStack()
+        self._names = [f"ae{os.getpid()}h{i}" for i in range(1, n_hosts + 1)]
+        self._scratch = scratch
+        self.address = "10.77.0.1:6379"
+        # Ray asks for the token because the mode says so, and only those who know it may join.
+        self._environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
+
+    def __enter__(self) -> "_Cluster":
+        bridge = f"ae{os.getpid()}br"
+        try:
+            _ip("link", "add", bridge, "type", "bridge")
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"network namespaces cannot be made: {error}")
+        self._stack.callback(_ip, "link", "delete", bridge)
+        _ip("link", "set", bridge, "up")
+        for number, name in enumerate(self._names, 1):
+            _ip("netns", "add", name)
+            self._stack.callback(_ip, "netns", "delete", name)
+            self._stack.callback(self.kill, number)
+            _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+            _ip("link", "set", name, "master", bridge, "up")
+            _ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            _ip("-n", name, "link", "set", "lo", "up")
+            role = (
+                ["--head", "--port=6379", f"--temp-dir={self._scratch}"]
+                if number == 1
+                else [f"--address={self.address}"]
+            )
+            ray = str(Path(sys.executable).with_name("ray"))
+            options = ["--num-cpus=1", f"--node-ip-address=10.77.0.{number}", "--disable-usage-stats"]
+            done = self.start(number, ray, "start", *role, *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            output, _ = done.communicate(timeout=120)
+            assert done.returncode == 0, output
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, host: int, *command: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start a command on a host."""
+        inside = ["ip", "netns", "exec", self._names[host - 1], *command]
+        return subprocess.Popen(inside, env=self._environment, text=True, **options)
+
+    def pids(self, host: int) -> dict[int, str]:
+        """Commands of all processes of a host."""
+        found = {}
+        for pid in _ip("netns", "pids", self._names[host - 1]).split():
+            with suppress(OSError):
+                found[int(pid)] = Path(f"/proc/{pid}/cmdline").read_text()
+        return found
+
+    def kill(self, host: int) -> None:
+        """Kill all processes of a host."""
+        while pids := self.pids(host):
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+
+    def set_cable(self, host: int, state: str) -> None:
+        """Pull the cable of a host ("down"), or put it back ("up")."""
+        _ip("link", "set", self._names[host - 1], state)
+
+
+def _ip(*arguments: str) -> str:
+    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.slow
+def test_lost_hosts(tmp_path: Path) -> None:
+    """Of three hosts one is killed and one loses its network for a while; the table is that of one machine."""
+    (tmp_path / "settings.toml").write_text(
+        "bottleneck.code_sizes = [8]\n[space]\nhidden = '32'\nbatch_size = [16, 20, 24, 28, 32, 40]\n"
+        "[search]\nmax_epochs = 100\n[resources]\ncheckpoint_every_s = 1\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="ae") as scratch, _Cluster(3, Path(scratch)) as cluster:
+        command = [AE_SEARCH, "run", "settings.toml", "--name", "cluster", "--address", cluster.address]
+        with (tmp_path / "log").open("w") as log:
+            search = cluster.start(1, *command, cwd=tmp_path, stdout=log, stderr=log)
+        for host in (2, 3):
+            deadline = time.monotonic() + 120
+            while not any("ImplicitFunc" in command for command in cluster.pids(host).values()):
+                assert search.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < deadline, f"host {host} was given no trial"
+                time.sleep(0.1)
+        time.sleep(1)
+        cluster.kill(2)
+        cluster.set_cable(3, "down")
+        time.sleep(30)
+        cluster.set_cable(3, "up")
+        assert search.wait(300) == 0, (tmp_path / "log").read_text()
+    done = _run(tmp_path, "settings.toml", "--name", "alone")
+    assert done.returncode == 0, done.stderr
+    _assert_equal_tables(tmp_path / "results" / "alone", tmp_path / "results" / "cluster")
