@@ -1,6 +1,5 @@
 """A trained model applied to files: encode, decode, reconstruct."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -43,9 +42,10 @@ def convert(operation: Operation, model_dir: str | Path, source: str | Path, out
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
     names = code_names if operation == "encode" else feature_names or [f"f{i}" for i in range(values.shape[1])]
-    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
-        raise ValueError(f"{output}: cannot be written, {output.parent} is no writable folder. Give another OUTPUT.")
-    replace_file(output, lambda path: _write(values, names, output.suffix.lower(), path))
+    try:
+        replace_file(output, lambda path: _write(values, names, output.suffix.lower(), path))
+    except OSError as error:
+        raise ValueError(f"{output}: cannot be written ({error.strerror or error}). Give another OUTPUT.") from error
     return values.shape
 
 

@@ -69,7 +69,7 @@ def evaluate_model(
     """
     model_dir = Path(model_dir)
     trained = load_model(model_dir)
-    dataset = _load(trained, source, data_dir)
+    dataset = _load(trained, model_dir, source, data_dir)
     n_features = trained.model.layer_sizes[0]
     if dataset.test.shape[1] != n_features:
         raise ValueError(
@@ -143,13 +143,18 @@ def _jsonable(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _load(trained: TrainedAutoencoder, source: str | None, data_dir: str | Path | None) -> Dataset:
-    made_from: dict[str, Any] = trained.metadata.get("data", {})
+def _load(trained: TrainedAutoencoder, model_dir: Path, source: str | None, data_dir: str | Path | None) -> Dataset:
+    made_from: Any = trained.metadata.get("data", {})
     if source is None and not made_from:
-        raise ValueError("the model does not say what data it was made from. Give --data SOURCE.")
-    options: dict[str, Any] = {"seed": trained.metadata.get("seed", 0)}
-    if source is None or source == made_from.get("source"):
-        options |= {name: made_from[name] for name in ("download", "test_fraction", "max_samples", "label_column")}
-    return load_dataset(
-        source or made_from["source"], data_dir=data_dir or made_from.get("data_dir", "data"), **options
-    )
+        raise ValueError(f"{model_dir}: the model does not say what data it was made from. Give --data SOURCE.")
+    try:
+        options: dict[str, Any] = {"seed": trained.metadata.get("seed", 0)}
+        if source is None or source == made_from.get("source"):
+            options |= {name: made_from[name] for name in ("download", "test_fraction", "max_samples", "label_column")}
+        return load_dataset(
+            source or made_from["source"], data_dir=data_dir or made_from.get("data_dir", "data"), **options
+        )
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{model_dir / 'model.json'}: metadata.data is damaged ({error}). Retrain the model."
+        ) from error

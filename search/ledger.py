@@ -18,6 +18,8 @@ import numpy as np
 from ae_model.cross_validation import EpochRecord
 from ae_model.training import Configuration
 
+APPLICATION_ID = 0x61655365
+"""Tells a ledger from other programs' SQLite files."""
 SCHEMA_VERSION = 1
 FINISHED = "finished"
 DIVERGED = "diverged"
@@ -26,7 +28,7 @@ RUNNING = "running"
 PENDING = "pending"
 ENDED = (FINISHED, DIVERGED, FAILED)
 
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS search (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trials (
     trial_id TEXT PRIMARY KEY, number INTEGER NOT NULL, configuration TEXT NOT NULL, status TEXT NOT NULL,
@@ -40,6 +42,8 @@ CREATE TABLE IF NOT EXISTS epochs (
 CREATE TABLE IF NOT EXISTS baselines (
     code_size INTEGER NOT NULL, fold INTEGER NOT NULL, pca_val_mse REAL NOT NULL, PRIMARY KEY (code_size, fold)
 ) WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION}
 """
 
 
@@ -57,11 +61,16 @@ class Ledger:
         self._path = directory / "ledger.sqlite"
         with ExitStack() as stack:
             stack.enter_context(lock(directory))
-            self._connection = stack.enter_context(closing(_connect(self._path)))
-            with self._transaction():
-                for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            self._connection = stack.enter_context(closing(_connect(self._path, "mode=rwc")))
+            with self._transaction() as connection:
+                # WAL: readers see a whole state while the driver writes, and a killed driver leaves a whole file.
+                connection.execute("PRAGMA journal_mode = WAL")
+                # A killed process loses nothing by this; a power cut can lose the last seconds, the file stays whole.
+                connection.execute("PRAGMA synchronous = NORMAL")
+                if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    connection.execute("BEGIN IMMEDIATE")
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -72,8 +81,9 @@ class Ledger:
 
     def get(self, key: str) -> Any:
         """What `put` stored under a key; None if nothing."""
-        row = self._connection.execute("SELECT value FROM search WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        with self._transaction() as connection:
+            row = connection.execute("SELECT value FROM search WHERE key = ?", (key,)).fetchone()
+            return None if row is None else json.loads(row[0])
 
     def put(self, key: str, value: Any) -> None:
         """Store a JSON value under a key, in place of what was there."""
@@ -106,10 +116,11 @@ class Ledger:
 
     def unfinished(self) -> list[str]:
         """Ids of the trials that have no final result, in the order of their numbers."""
-        rows = self._connection.execute(
-            "SELECT trial_id FROM trials WHERE status NOT IN (?, ?) ORDER BY number", (FINISHED, DIVERGED)
-        )
-        return [row[0] for row in rows]
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT trial_id FROM trials WHERE status NOT IN (?, ?) ORDER BY number", (FINISHED, DIVERGED)
+            )
+            return [row[0] for row in rows]
 
     def put_baseline(self, code_sizes: Sequence[int], pca_val_mse: np.ndarray) -> None:
         """Store PCA's validation MSE `(code_sizes, n_splits)`."""
@@ -158,15 +169,17 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block is written, or nothing; RuntimeError if nothing can be."""
+        """All of the block is written or nothing: RuntimeError if nothing can be, ValueError if the file is damaged."""
         try:
             with self._connection as connection:
                 yield connection
-        except sqlite3.DatabaseError as error:
+        except sqlite3.OperationalError as error:
             raise RuntimeError(
                 f"{self._path}: cannot be written ({error}). What was finished before is kept; mend that, then run the "
                 "same command again."
             ) from error
+        except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
+            raise _unreadable(self._path, error) from error
 
 
 @contextmanager
@@ -197,10 +210,10 @@ def is_running(directory: str | Path) -> bool:
     try:
         with (Path(directory) / "ledger.lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:  # there is none
+        return False
     return False
 
 
@@ -217,7 +230,7 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
         ValueError: If the directory holds no ledger, or it cannot be read.
     """
     path = Path(directory) / "ledger.sqlite"
-    if not path.is_file():
+    if not os.path.isfile(path):  # not Path's, which raises where a name is too long
         raise ValueError(f"{directory}: is no search's directory, ledger.sqlite is missing. Check the path.")
     # Readers of a WAL file write beside it, unless they may take it for one that nobody writes.
     mode = "mode=rw" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
@@ -229,30 +242,31 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
             raise _unreadable(path, error) from error
 
 
-def _connect(path: Path, mode: str = "mode=rwc") -> sqlite3.Connection:
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open the file, and change nothing in it; ValueError if it is no ledger of a version that is known here."""
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", timeout=30, uri=True)
     except sqlite3.DatabaseError as error:
         raise _unreadable(path, error) from error
     try:
-        if mode == "mode=rwc":
-            # WAL: readers see a whole state while the driver writes, and a killed driver leaves a whole file.
-            connection.execute("PRAGMA journal_mode = WAL")
-            # A killed process loses nothing by this; a power cut can lose the last seconds, and leaves a whole file.
-            connection.execute("PRAGMA synchronous = NORMAL")
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        if application != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise sqlite3.DatabaseError("it is another program's database")
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"{path}: is of version {version}, but this ae-search reads up to {SCHEMA_VERSION}. Upgrade ae-search."
+            )
     except sqlite3.DatabaseError as error:
         connection.close()
         raise _unreadable(path, error) from error
-    if version > SCHEMA_VERSION:
+    except BaseException:
         connection.close()
-        raise ValueError(f"{path}: is of version {version}, but this ae-search reads up to {SCHEMA_VERSION}. Upgrade.")
+        raise
     return connection
 
 
-def _unreadable(path: Path, error: sqlite3.DatabaseError) -> ValueError:
+def _unreadable(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: is no readable ledger ({error}). Move it away, or give another --name.")
 
 

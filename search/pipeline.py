@@ -109,6 +109,9 @@ def run_search(
         "seed": settings.seed,
     }
     trials = {trial_id(configuration, definition): configuration for configuration in configurations}
+    store = settings.resources.storage_path
+    if store is not None:
+        make_folder(store)
     if fresh and directory.exists():
         aside = _move_aside(directory)
         if verbose:
@@ -133,7 +136,7 @@ def run_search(
             if unfinished.intersection(pack)
         ]
         if packs:
-            folder = settings.resources.storage_path or str((directory / "checkpoints").resolve())
+            folder = store or str((directory / "checkpoints").resolve())
             make_folder(folder)
             from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
 
@@ -201,7 +204,10 @@ def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> 
         ValueError: If the samples do not vary.
     """
     settings = settings or BottleneckSettings()
-    ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
+    try:
+        ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
+    except ValueError as error:
+        raise ValueError(f"{dataset.name}: {error}") from error
     listed = settings.code_sizes or [code_size_for(target, ratio) for target in settings.explained_variance]
     return Bottleneck(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
 

@@ -234,18 +234,37 @@ def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
         if resources.max_concurrent_trials:
             # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
             n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
-        ray.init(
-            address="local",
-            num_cpus=n_cpus,
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _node_ip_address="127.0.0.1",
-        )
+        with _on_loopback():
+            ray.init(
+                address="local",
+                num_cpus=n_cpus,
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """A Ray that is started here can be reached from this machine alone, with its token.
+
+    It takes the address of an outer interface, and listens on all, unless it is told as if it were on a laptop with
+    another system: there is no public setting, and it resolves "127.0.0.1" away.
+    """
+    constants, name = ray._private.ray_constants, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before = constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
+    constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before[0]
+        del os.environ[name]
+        if before[1] is not None:
+            os.environ[name] = before[1]
 
 
 def _join(address: str) -> None:

@@ -56,7 +56,10 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
         raise ValueError(f"--rule must be one of {', '.join(RULES)}, but is {rule!r}.")
     trials = load_trials(directory)
     chosen = rule or search_settings(directory).selection.rule
-    selection = select_winner(trials, load_folds(directory), chosen)
+    try:
+        selection = select_winner(trials, load_folds(directory), chosen)
+    except ValueError as error:
+        raise ValueError(f"{directory}: {error}") from error
     text = json.dumps(asdict(selection), indent=2) + "\n"
     replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
     return selection

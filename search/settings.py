@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -33,6 +34,12 @@ def _hidden_text(value: object) -> object:
         value = str(value)
     if not isinstance(value, str) or not re.fullmatch(r"([1-9]\d{0,6}(-[1-9]\d{0,6})*)?", value):
         raise ValueError(f'must be widths joined by "-", like "128-64", or "" for no hidden layer, but is {value!r}')
+    return value
+
+
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError(f"must be a fraction of one GPU or a whole number, but is {value}")
     return value
 
 
@@ -154,7 +161,7 @@ class ResourceSettings(_Section):
 
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     """Also the number of threads of a trial."""
-    gpus_per_trial: Annotated[float, Field(ge=0)] | None = None
+    gpus_per_trial: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] | None = None
     """May be a fraction; if missing, 1 where Ray sees a GPU and 0 elsewhere."""
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
     """As many as the resources allow, if missing."""

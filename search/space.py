@@ -83,7 +83,11 @@ def make_configurations(
     if n_wanted > MAX_CONFIGURATIONS:
         raise ValueError(
             f"the search has {n_wanted} configurations, but at most {MAX_CONFIGURATIONS} are possible. "
-            'Make the space smaller, or use search.algorithm = "random" with search.num_samples.'
+            + (
+                'Make the space smaller, or use search.algorithm = "random" with search.num_samples.'
+                if num_samples is None
+                else "Lower search.num_samples."
+            )
         )
     points = product(*axes) if num_samples is None else _random_points(axes, num_samples, seed)
     return [

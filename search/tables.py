@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,8 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _configurations(directory: str | Path) -> pd.DataFrame:
@@ -118,8 +120,13 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
         directory,
         "SELECT trial_id, number, status, configuration, fit_seconds, host, error FROM trials ORDER BY number",
     )
-    configurations = [json.loads(text) for text in rows.pop("configuration")]
-    sizes = [configuration.pop("layer_sizes") for configuration in configurations]
+    try:
+        configurations = [json.loads(text) for text in rows.pop("configuration")]
+        sizes = [configuration.pop("layer_sizes") for configuration in configurations]
+    except (ValueError, TypeError, LookupError) as error:
+        raise ValueError(
+            f"{directory}/ledger.sqlite: holds a configuration that is none ({error}). Start over with --fresh."
+        ) from error
     rows["layer_sizes"] = [layer_sizes_text(s) for s in sizes]
     rows["code_size"] = [s[-1] for s in sizes]
     rows["hidden_depth"] = [len(s) - 2 for s in sizes]

@@ -105,12 +105,12 @@ def test_a_name_that_is_no_trials(search_copy: Path, trial: str, words: str) -> 
 
 def test_a_trial_without_a_complete_epoch(search_copy: Path) -> None:
     """It cannot be trained for its best number of epochs: its status is named."""
-    trial_id = str(load_trials(search_copy)["trial_id"].iloc[0])
     with Ledger(search_copy) as ledger:
-        ledger.start(trial_id)
-        ledger.fail(trial_id, "lost")
-    with pytest.raises(ValueError, match=rf"--trial {trial_id} has no complete epoch \(status failed\)"):
-        retrain(search_copy, trial=trial_id)
+        ledger.enter_trials({"unlucky": Configuration(layer_sizes=(4, 2))})
+        ledger.start("unlucky")
+        ledger.fail("unlucky", "its node was lost")
+    with pytest.raises(ValueError, match=r"--trial unlucky has no complete epoch \(status failed\)"):
+        retrain(search_copy, trial="unlucky")
 
 
 def test_other_data_under_the_same_name(search_copy: Path, settings: SearchSettings, tmp_path: Path) -> None:
