@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
@@ -242,10 +243,19 @@ def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
+    worker = ray._private.worker
+    before, worker.print_to_stdstream = worker.print_to_stdstream, _print_shortly
     try:
         yield
     finally:
+        worker.print_to_stdstream = before
         ray.shutdown()
+
+
+def _print_shortly(message: Mapping[str, Any], **_: Any) -> None:
+    """What Ray says of lost nodes and processes, without the page of its log that it adds."""
+    for text in message["lines"]:
+        sys.stderr.write(f"Ray: {text.strip().splitlines()[0].split('. ')[0].rstrip('.')}\n")
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -237,3 +239,31 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
             assert row["best_epoch"] == expected.mean(axis=1).argmin() + 1
     finally:
         torch.set_num_threads(n_threads)
+
+
+def test_a_killed_raylet_ends_the_search_with_a_line(table_csv: Path, tmp_path: Path) -> None:
+    """Exit status 1, what happened and what to do in two lines, no page of Ray's log; repeating the command goes on."""
+    settings = _settings(table_csv, hidden=["5"], max_epochs=6000, learning_rate=0.01)
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    command = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        _wait_until(lambda: _first(tmp_path / "results" / "birds", "SELECT count(*) FROM epochs") > 0, process)
+        (raylet,) = (child for child in _children(process.pid) if Path(f"/proc/{child}/comm").read_text() == "raylet\n")
+        os.kill(raylet, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    lines = errors.splitlines()
+    assert lines[-1].startswith("ae-search: Ray's own raylet was killed")
+    assert lines[-1].endswith("run the same command again.")
+    assert all(re.match("Searching|[0-9]+/[0-9]+ trials|Ray: |ae-search: ", line) for line in lines), errors
+
+
+def test_a_cluster_that_is_not_there(table_csv: Path, tmp_path: Path) -> None:
+    """Is named in one line, at once, with what to check."""
+    settings = _settings(table_csv, hidden=["5"], max_epochs=1, learning_rate=0.01)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(
+        ValueError, match=rf"^--address {address}: no Ray cluster could be joined \(.*refused\)\. Check"
+    ):
+        run_search(settings, name="alone", results_dir=tmp_path, address=address, verbose=False)
