@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -25,6 +24,10 @@ from ae_model.training import (
 
 MAX_STACK_STATE_BYTES = 16 * 2**20
 """Weights, gradients and Adam's moments of one stack on a CPU: about what stays in the cache of one core."""
+MIN_STACK_STATE_BYTES = 2 * 2**20
+"""A stack that holds as much is fast; it takes narrower members only if they are nearly as large."""
+MAX_MEMBER_PADDING = 0.1
+"""Part of a member that may be padding, where it could as well be in another stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,7 +107,7 @@ class CrossValidation:
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
-        ValueError: If the state is not one of these configurations'.
+        ValueError: If the state does not fit these configurations; activations and seed it cannot tell.
     """
 
     def __init__(
@@ -155,6 +158,7 @@ class CrossValidation:
         """
         state = {"epoch": torch.tensor(self._epoch), "configurations": torch.tensor(self._configurations_left())}
         for number, group in enumerate(self._groups):
+            state[f"{number}.members"] = torch.tensor(group.members)
             state |= {f"{number}.{name}": tensor.cpu() for name, tensor in group.stack.state().items()}
         return state
 
@@ -163,6 +167,8 @@ class CrossValidation:
             self._epoch = int(state["epoch"])
             self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
             for number, group in enumerate(self._groups):
+                if state[f"{number}.members"].tolist() != [list(member) for member in group.members]:
+                    raise ValueError("the state is that of another grouping.")
                 group.stack.load_state({name: state[f"{number}.{name}"] for name in group.stack.state()})
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"the state is not one of these configurations' ({error}).") from error
@@ -230,14 +236,10 @@ def _make_groups(
     for other in configurations:
         assert _shared(other) == _shared(first), f"a pack must share {_shared(first)}, but got {_shared(other)}"
     n_batches = [-(-len(fold.train) // first.batch_size) for fold in folds]
-    members = sorted(
-        ((c, k) for c in range(len(configurations)) for k in range(len(folds))),
-        key=lambda member: (n_batches[member[1]], configurations[member[0]].learning_rate),
-    )
     resident = ResidentData(values, scalings, device=device, dtype=dtype)
     groups = []
-    for start, end in _group_bounds(members, configurations, device, dtype):
-        chosen = members[start:end]
+    for members in _group_members(configurations, len(folds), device, dtype):
+        chosen = sorted(members, key=lambda member: (n_batches[member[1]], configurations[member[0]].learning_rate))
         stack = AutoencoderStack(
             [configurations[c].layer_sizes for c, _ in chosen],
             hidden_activation=first.hidden_activation,
@@ -261,21 +263,24 @@ def _shared(configuration: Configuration) -> tuple[object, ...]:
     return len(sizes), sizes[0], c.batch_size, c.hidden_activation, c.code_activation, c.output_activation
 
 
-def _group_bounds(
-    members: Sequence[tuple[int, int]],
-    configurations: Sequence[Configuration],
-    device: torch.device,
-    dtype: torch.dtype,
-) -> list[tuple[int, int]]:
-    """Consecutive members that go into one stack: all on a GPU, as many as the cache holds on a CPU."""
-    if device.type != "cpu":
-        return [(0, len(members))]
-    widest = tuple(max(layer) for layer in zip(*(c.layer_sizes for c in configurations), strict=True))
-    member_bytes = 4 * dtype.itemsize * count_parameters(widest)
-    size = max(1, MAX_STACK_STATE_BYTES // member_bytes)
-    n_groups = -(-len(members) // size)
-    bounds = np.linspace(0, len(members), n_groups + 1).round().astype(int).tolist()
-    return list(pairwise(bounds))
+def _group_members(
+    configurations: Sequence[Configuration], n_splits: int, device: torch.device, dtype: torch.dtype
+) -> list[list[tuple[int, int]]]:
+    """The members of each stack: all in one on a GPU; on a CPU, from large to small, as the constants above say."""
+    sizes = [c.layer_sizes for c in configurations]
+    order = sorted(range(len(sizes)), key=lambda c: -count_parameters(sizes[c]))
+    groups: list[list[tuple[int, int]]] = [[]]
+    for c, k in ((c, k) for c in order for k in range(n_splits)):
+        widest = tuple(map(max, zip(*(sizes[other] for other, _ in groups[-1]), sizes[c], strict=True)))
+        state_bytes = 4 * dtype.itemsize * count_parameters(widest)
+        padding = 1 - count_parameters(sizes[c]) / count_parameters(widest)
+        n = len(groups[-1])
+        full = (n + 1) * state_bytes > MAX_STACK_STATE_BYTES
+        large_enough = n * state_bytes >= MIN_STACK_STATE_BYTES and padding > MAX_MEMBER_PADDING
+        if n and device.type == "cpu" and (full or large_enough):
+            groups.append([])
+        groups[-1].append((c, k))
+    return groups
 
 
 def _total_sum_of_squares(values: np.ndarray, fold: Fold, scaling: Scaling) -> float:

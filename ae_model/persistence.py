@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Num
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from ae_model.autoencoder import SymmetricAutoencoder
 from ae_model.readers import checked_values
@@ -73,7 +75,11 @@ def _apply(module: torch.nn.Module, rows: np.ndarray) -> Float[np.ndarray, "samp
 
 
 def save_model(directory: str | Path, trained: TrainedAutoencoder) -> None:
-    """Write `model.safetensors` and `model.json` into a directory, which is made if it is missing."""
+    """Write `model.safetensors` and `model.json` into a directory, which is made if it is missing.
+
+    Raises:
+        OSError: If they cannot be written; a model that was there before is then still whole.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     model = trained.model
@@ -93,8 +99,16 @@ def save_model(directory: str | Path, trained: TrainedAutoencoder) -> None:
         "feature_names": trained.feature_names,
         "metadata": dict(trained.metadata),
     }
-    save_file(tensors, directory / "model.safetensors")
-    (directory / "model.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    new = directory / "model.safetensors.new", directory / "model.json.new"
+    try:
+        new[0].write_bytes(to_bytes(tensors))
+        new[1].write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        for path in new:
+            path.replace(path.with_suffix(""))
+    finally:
+        for path in new:
+            with suppress(OSError):
+                path.unlink()
 
 
 def load_model(directory: str | Path) -> TrainedAutoencoder:

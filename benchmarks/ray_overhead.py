@@ -69,7 +69,7 @@ def search(n_trials: int) -> tuple[float, float]:
                 unfinished=set(trials),
                 values=values,
                 evaluation=evaluation,
-                checkpoints={"folder": directory, "search_id": ledger.search_id(), "every_s": 60},
+                checkpoints={"folder": f"{directory}/checkpoints", "every_s": 60},
                 resources=ResourceSettings(),
                 ledger=ledger,
                 progress=monitor,

@@ -1,7 +1,7 @@
 """Cross-validation by our engine and by the recipes people use instead, interleaved in one run.
 
 `python benchmarks/training.py [A B C D] [--repeats 5] [--threads 1] [--data-dir DIR]` prints one table for each work,
-and with `--json FILE` writes all raw values.
+and with `--json FILE` writes all raw values; with `--profile` it prints where our time goes.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from peers import recipes
 
 from ae_model import Configuration, load_dataset, make_folds
 from ae_model.cross_validation import CrossValidation, EpochRecord
+from ae_model.folds import Fold
 from search.packs import make_packs
 
 ADAM_BYTES = 28  # read parameter, gradient and two moments, write parameter and two moments, four bytes each
@@ -60,9 +61,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data-dir", default="../shared/data")
+    parser.add_argument("--profile", action="store_true", help="of ours alone, instead of times")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.profile:
+        for name in arguments.works:
+            print(f"{name}:\n{profile(WORKS[name], arguments.data_dir)}")
+        return
     result = {"environment": environment(arguments.threads), "works": {}}
     for name in arguments.works:
         result["works"][name] = measure(WORKS[name], arguments.repeats, arguments.data_dir)
@@ -85,26 +91,8 @@ def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list
             )
         )
 
-    def ours() -> float:
-        configurations = {
-            str(sizes): Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes
-        }
-        packs = make_packs(configurations, sample_epochs=len(values) * (work.n_splits - 1) * work.epochs)
-        last: list[EpochRecord] = []
-        for pack in packs:  # as a search does
-            *_, records = CrossValidation(
-                values,
-                [configurations[name] for name in pack],
-                folds=folds,
-                max_epochs=work.epochs,
-                seed=0,
-                value_range=value_range,
-            )
-            last += records.values()
-        return float(np.mean([record.val_mse.mean() for record in last]))
-
     candidates: dict[str, Callable[[], float]] = {
-        "ours": ours,
+        "ours": lambda: ours(work, values, value_range, folds),
         "1 DataLoader": peer(recipes.dataloader),
         "2 in memory": peer(recipes.in_memory),
         "3 fused Adam": peer(recipes.in_memory_fused),
@@ -123,6 +111,33 @@ def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list
             found[name]["seconds"].append(value if name == "floor" else seconds)
             found[name]["mse"].append(float("nan") if name == "floor" else value)
     return found
+
+
+def ours(work: Work, values: np.ndarray, value_range: tuple[float, float], folds: Sequence[Fold]) -> float:
+    """Train the work's packs one after the other, as a search does; the mean final MSE."""
+    configurations = {
+        str(sizes): Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes
+    }
+    packs = make_packs(configurations, sample_epochs=len(values) * (work.n_splits - 1) * work.epochs)
+    last: list[EpochRecord] = []
+    for pack in packs:
+        chosen = [configurations[name] for name in pack]
+        *_, records = CrossValidation(
+            values, chosen, folds=folds, max_epochs=work.epochs, seed=0, value_range=value_range
+        )
+        last += records.values()
+    return float(np.mean([record.val_mse.mean() for record in last]))
+
+
+def profile(work: Work, data_dir: str) -> str:
+    """Where our time goes, by operation; the profiler itself makes small ones look larger."""
+    dataset = load_dataset(work.source, data_dir=data_dir, max_samples=work.n_samples)
+    assert dataset.value_range is not None
+    arguments = work, dataset.development, dataset.value_range, make_folds(len(dataset.development), work.n_splits, 0)
+    ours(*arguments)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        ours(*arguments)
+    return str(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=14, max_name_column_width=40))
 
 
 def floor(work: Work, n_train: Sequence[int], n_validation: Sequence[int]) -> float:

@@ -1,55 +1,72 @@
 """Checkpoints of long trials: a pack's state between two epochs, where its next worker finds it."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+import uuid
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from importlib.metadata import version
+from typing import Any
 
 import safetensors.torch
 from pyarrow import fs
 from safetensors import SafetensorError
 from torch import Tensor
 
+_UNUSABLE = (OSError, ValueError, ImportError)
+"""What Arrow raises for a place that is not there, is no place, or needs a library that is not there."""
+
 
 class CheckpointFile:
     """The checkpoint of one pack; a safetensors file, so nothing that is read is ever executed.
 
+    A place that cannot be read or written costs the checkpoint, not the trial: then nothing is saved or found.
+
     Args:
-        folder: Absolute path or URI (such as `s3://bucket/folder`) of a folder that all workers see. Where a worker
-            does not see it, nothing is saved and nothing found.
-        search_id: Of the ledger: only with its records is a checkpoint whole.
+        folder: Absolute path or URI (such as `s3://bucket/folder`) of the search's folder of checkpoints, as made by
+            `make_folder`. Where a worker does not see it, nothing is saved.
         trial_ids: The pack.
+        arithmetic: Whatever else the numbers depend on, such as the device: a file made with other values, or by
+            another version of this package, is not found.
     """
 
-    def __init__(self, folder: str, search_id: str, trial_ids: Sequence[str]) -> None:
-        name = hashlib.sha256("\n".join((search_id, *trial_ids)).encode()).hexdigest()[:16]
-        self._filesystem, self._folder = fs.FileSystem.from_uri(folder)
-        self._path = f"{self._folder}/{name}.safetensors"
+    def __init__(self, folder: str, trial_ids: Sequence[str], arithmetic: Mapping[str, Any]) -> None:
+        content = json.dumps([list(trial_ids), dict(arithmetic), version("ae-search")], sort_keys=True)
+        self.name = hashlib.sha256(content.encode()).hexdigest()[:16] + ".safetensors"
+        self._folder = folder
 
     def load(self) -> dict[str, Tensor] | None:
         """What was saved; None if nothing was, or it cannot be read."""
         try:
-            with self._filesystem.open_input_file(self._path) as file:
+            filesystem, folder = fs.FileSystem.from_uri(self._folder)
+            with filesystem.open_input_file(f"{folder}/{self.name}") as file:
                 return safetensors.torch.load(file.read())
-        except (OSError, SafetensorError):
+        except (*_UNUSABLE, SafetensorError):
             return None
 
     def save(self, state: dict[str, Tensor]) -> None:
-        """Replace what was saved; a full disk or a lost store costs the checkpoint, not the trial."""
-        with suppress(OSError):
-            if self._filesystem.get_file_info(self._folder).type != fs.FileType.Directory:
+        """Replace what was saved."""
+        with suppress(*_UNUSABLE):
+            filesystem, folder = fs.FileSystem.from_uri(self._folder)
+            if filesystem.get_file_info(folder).type != fs.FileType.Directory:
                 return
-            with self._filesystem.open_output_stream(f"{self._path}.tmp") as file:
-                file.write(safetensors.torch.save(state))
-            self._filesystem.move(f"{self._path}.tmp", self._path)
+            temporary = f"{folder}/{uuid.uuid4().hex}.tmp"
+            try:
+                with filesystem.open_output_stream(temporary) as file:
+                    file.write(safetensors.torch.save(state))
+                filesystem.move(temporary, f"{folder}/{self.name}")
+            except OSError:
+                filesystem.delete_file(temporary)
 
     def remove(self) -> None:
         """Delete what was saved, if anything was."""
-        with suppress(OSError):
-            self._filesystem.delete_file(self._path)
+        with suppress(*_UNUSABLE):
+            filesystem, folder = fs.FileSystem.from_uri(self._folder)
+            filesystem.delete_file(f"{folder}/{self.name}")
 
 
 def make_folder(folder: str) -> None:
-    """Make the folder of checkpoints.
+    """Make a folder of checkpoints.
 
     Raises:
         ValueError: If it cannot be made.
@@ -57,7 +74,20 @@ def make_folder(folder: str) -> None:
     try:
         filesystem, path = fs.FileSystem.from_uri(folder)
         filesystem.create_dir(path)
-    except (OSError, ValueError) as error:
+    except _UNUSABLE as error:
+        reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"resources.storage_path: {folder} cannot be used ({error}). Give an absolute path or a URI."
+            f"resources.storage_path: {folder} cannot be used ({reason}). Give an absolute path or a URI."
         ) from error
+
+
+def clear_folder(folder: str, *, keep: Collection[str] = ()) -> None:
+    """Delete all files of a folder of checkpoints but those of these names; without any, the folder too."""
+    with suppress(*_UNUSABLE):
+        filesystem, path = fs.FileSystem.from_uri(folder)
+        if not keep:
+            filesystem.delete_dir(path)
+            return
+        for info in filesystem.get_file_info(fs.FileSelector(path)):
+            if info.base_name not in keep:
+                filesystem.delete_file(info.path)

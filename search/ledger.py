@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
@@ -122,6 +122,11 @@ class Ledger:
             )
             return [row[0] for row in rows]
 
+    def epochs_recorded(self) -> dict[str, int]:
+        """The last epoch that is recorded of each trial that has any."""
+        with self._transaction() as connection:
+            return dict(connection.execute("SELECT trial_id, max(epoch) FROM epochs GROUP BY trial_id").fetchall())
+
     def put_baseline(self, code_sizes: Sequence[int], pca_val_mse: np.ndarray) -> None:
         """Store PCA's validation MSE `(code_sizes, n_splits)`."""
         rows = [
@@ -133,7 +138,7 @@ class Ledger:
             connection.executemany("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", rows)
 
     def start(self, trial_id: str) -> None:
-        """Note that a trial is being trained; what it has recorded stays, because it will be the same again."""
+        """Note that a trial is being trained; what it has recorded stays, and is replaced if it is trained anew."""
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE trials SET status = ?, started_at = ?, ended_at = NULL, error = NULL WHERE trial_id = ?",
@@ -195,14 +200,21 @@ def lock(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(f"{path}: cannot be written ({error.strerror}). Give another --results-dir.") from error
     with file:
-        try:
-            # The kernel drops the lock with the process, so a driver that died never locks out the next one.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        # The kernel drops the lock with the process, so a driver that died never locks out the next one.
+        if not any(_try_lock(file, wait_s) for wait_s in (0, 0.1, 0.4)):  # `is_running` may hold it for an instant
             raise ValueError(
                 f"{directory}: another ae-search is running in this directory. Wait for it, or give another --name."
-            ) from None
+            )
         yield
+
+
+def _try_lock(file: IO[str], wait_s: float) -> bool:
+    time.sleep(wait_s)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_running(directory: str | Path) -> bool:
@@ -223,8 +235,10 @@ def trial_id(configuration: Configuration, definition: Mapping[str, Any]) -> str
     return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
-def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a query; works while a search is writing.
+def read_ledger(
+    directory: str | Path, query: str, parameters: Sequence[Any] = ()
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of a query with its parameters; works while a search is writing.
 
     Raises:
         ValueError: If the directory holds no ledger, or it cannot be read.
@@ -232,11 +246,14 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
     path = Path(directory) / "ledger.sqlite"
     if not os.path.isfile(path):  # not Path's, which raises where a name is too long
         raise ValueError(f"{directory}: is no search's directory, ledger.sqlite is missing. Check the path.")
-    # Readers of a WAL file write beside it, unless they may take it for one that nobody writes.
-    mode = "mode=rw" if os.access(path.parent, os.W_OK) else "mode=ro&immutable=1"
+    # Readers use the WAL, and need an index beside it, which they make: unless there is no WAL, and nobody writes.
+    waiting = path.with_name("ledger.sqlite-wal")
+    mode = "mode=rw"
+    if not os.access(path.parent, os.W_OK):
+        mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "mode=ro&immutable=1"
     with closing(_connect(path, mode)) as connection:
         try:
-            cursor = connection.execute(query)
+            cursor = connection.execute(query, parameters)
             return [column[0] for column in cursor.description], cursor.fetchall()
         except sqlite3.DatabaseError as error:
             raise _unreadable(path, error) from error
@@ -267,6 +284,9 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
+    # "no such table" is an OperationalError too, but not one of the disk.
+    if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+        return ValueError(f"{path}: cannot be opened now ({error}). Check disk space and permissions, and try again.")
     return ValueError(f"{path}: is no readable ledger ({error}). Move it away, or give another --name.")
 
 

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ae_model.data import Dataset, source_name
 from ae_model.folds import make_folds
 from ae_model.scaling import fit_scaling
 from search import plots
-from search.checkpoints import make_folder
+from search.checkpoints import clear_folder, make_folder
 from search.evaluate import Evaluation, evaluate_model
 from search.ledger import Ledger, lock, trial_id
 from search.monitor import Monitor
@@ -115,16 +114,16 @@ def run_search(
     if fresh and directory.exists():
         aside = _move_aside(directory)
         if verbose:
-            print(f"{directory} was moved to {aside}", file=sys.stderr)  # noqa: T201
+            print(f"{directory} was moved to {aside}; to continue the new one, leave out --fresh", file=sys.stderr)  # noqa: T201
     _make_directory(directory)
     with Ledger(directory) as ledger:
         _check_definition(directory, ledger.get("definition"), definition)
         ledger.put("definition", definition)
         ledger.put("settings", settings.model_dump())
-        ledger.put("environment", _environment())
+        ledger.put("environment", environment := _environment())
         ledger.enter_trials(trials)
         _write_text(directory / "settings.toml", to_toml(settings))
-        _write_text(directory / "environment.json", json.dumps(_environment(), indent=2) + "\n")
+        _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
         write_bottleneck(proposal, directory)
         baseline = pca_baseline(dataset.development, folds, proposal.code_sizes, dataset.value_range)
         ledger.put_baseline(proposal.code_sizes, baseline)
@@ -135,9 +134,11 @@ def run_search(
             for pack in make_packs(trials, sample_epochs=sample_epochs)
             if unfinished.intersection(pack)
         ]
+        checkpoints = str((directory / "checkpoints").resolve())
+        if store is not None:
+            checkpoints = f"{store.rstrip('/')}/{ledger.search_id()}"
         if packs:
-            folder = store or str((directory / "checkpoints").resolve())
-            make_folder(folder)
+            make_folder(checkpoints)
             from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
 
             before = load_trials(directory)
@@ -161,8 +162,7 @@ def run_search(
                         "value_range": dataset.value_range,
                     },
                     checkpoints={
-                        "folder": folder,
-                        "search_id": ledger.search_id(),
+                        "folder": checkpoints,
                         "every_s": settings.resources.checkpoint_every_s,
                     },
                     resources=settings.resources,
@@ -170,8 +170,8 @@ def run_search(
                     progress=monitor,
                     address=address,
                 )
-        if not ledger.unfinished():
-            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+        if not unfinished.intersection(ledger.unfinished()):
+            clear_folder(checkpoints)
     table = load_trials(directory)
     write_tables(directory)
     if not (table["rank"].notna()).any():
@@ -268,7 +268,9 @@ def _make_directory(directory: Path) -> None:
 
 
 def _move_aside(directory: Path) -> Path:
-    """Give the folder a name that is free; ValueError if a search is running in it."""
+    """Give a search's folder a name that is free; ValueError if it is none, or a search is running in it."""
+    if not (directory / "ledger.sqlite").is_file():
+        raise ValueError(f"{directory}: --fresh moves searches aside, but this is none. Give another --name.")
     with lock(directory):
         numbered = (directory.with_name(f"{directory.name}.{number}") for number in itertools.count(1))
         return directory.rename(next(path for path in numbered if not path.exists()))

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 from ae_model.autoencoder import count_parameters
 from ae_model.cross_validation import EpochRecord
 from ae_model.training import Configuration
+from search.checkpoints import clear_folder, make_folder
 from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
 from search.settings import ResourceSettings
 
@@ -35,7 +37,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray import tune
 
-from search.trainable import train_pack
+from search.trainable import checkpoint_file, train_pack
 
 Pack = list[tuple[str, dict[str, Any]]]
 """Trial ids with the fields of their configurations, as Ray carries them."""
@@ -62,7 +64,7 @@ def run_trials(
         unfinished: Ids of the trials that are wanted; others in the packs only keep them company.
         values: Development samples.
         evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`, and `fp32_precision`.
-        checkpoints: As `train_pack` takes them.
+        checkpoints: As `train_pack` takes them; what no coming trial can use is deleted from the folder.
         resources: What each trial gets.
         ledger: Where reports go.
         progress: Called after every report.
@@ -72,7 +74,7 @@ def run_trials(
         ValueError: If no node has the resources of one trial.
     """
     with (
-        _ray(address, resources),
+        _ray(address, resources) as own,
         _interrupts() as interrupted,
         tempfile.TemporaryDirectory(prefix="ae-search-") as scratch,
     ):
@@ -81,17 +83,18 @@ def run_trials(
         _check_fit(resources.cpus_per_trial, gpus)
         worker = {**evaluation, "device": "cuda" if gpus else "cpu", "n_threads": resources.cpus_per_trial}
         plain = [[(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()] for pack in packs]
+        _clear_checkpoints(checkpoints["folder"], plain, worker, unfinished, ledger.epochs_recorded())
         trainable = tune.with_resources(
             tune.with_parameters(train_pack, values=values, packs=plain, evaluation=worker, checkpoints=checkpoints),
             {"CPU": resources.cpus_per_trial, "GPU": gpus},
         )
-        recorder = _Recorder(plain, ledger, progress, evaluation["max_epochs"], unfinished, interrupted)
+        recorder = _Recorder(plain, ledger, progress, evaluation["max_epochs"], set(unfinished), interrupted)
         tuner = tune.Tuner(
             trainable,
             # Numbers, because Tune copies the whole grid for every trial.
             param_space={"pack": tune.grid_search(list(range(len(plain))))},
             tune_config=tune.TuneConfig(
-                reuse_actors=True, max_concurrent_trials=resources.max_concurrent_trials if address else None
+                reuse_actors=True, max_concurrent_trials=None if own else resources.max_concurrent_trials
             ),
             run_config=tune.RunConfig(
                 name="search",
@@ -120,7 +123,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
         ledger: Ledger,
         progress: Progress,
         max_epochs: int,
-        unfinished: Set[str],
+        unfinished: set[str],
         interrupted: Event,
     ) -> None:
         self.error: RuntimeError | None = None
@@ -150,7 +153,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         if self.error is None:
             with self._noted():
-                self._fail(trial, "its worker was lost too often")
+                self._fail(trial, _failure(trial))
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
         if self._interrupted.is_set():
@@ -173,6 +176,8 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
                 trial_id, records, host=result["host"], fit_seconds=share * result["fit_seconds"], status=now
             )
             self._progress(trial_id, now, records)
+            if now != RUNNING:  # whatever becomes of its pack, this trial has its result
+                self._unfinished.discard(trial_id)
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -193,6 +198,31 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
 
     def _pack(self, trial: Any) -> Pack:
         return self._packs[trial.config["pack"]]
+
+
+def _clear_checkpoints(
+    folder: str, packs: list[Pack], evaluation: Mapping[str, Any], unfinished: Set[str], recorded: Mapping[str, int]
+) -> None:
+    """Keep only the checkpoints that the ledger's records lead up to: a copied or restored ledger may be older."""
+    keep = set()
+    for pack in packs:
+        file = checkpoint_file(folder, [trial_id for trial_id, _ in pack], evaluation)
+        state = file.load()
+        if state is not None and {"epoch", "configurations"} <= state.keys():
+            wanted = [(number, trial_id) for number, (trial_id, _) in enumerate(pack) if trial_id in unfinished]
+            going, epoch = state["configurations"].tolist(), int(state["epoch"])
+            if all(number in going and recorded.get(trial_id, 0) >= epoch for number, trial_id in wanted):
+                keep.add(file.name)
+    clear_folder(folder, keep=keep)
+    make_folder(folder)
+
+
+def _failure(trial: Any) -> str:
+    """Why Tune gave a trial up, from the text that it keeps of the last failure."""
+    last = str(trial.get_error() or "").rpartition("Failure #")[2].strip()
+    if not last or re.search("actor (died|is dead)|unavailable|out of memory", last):
+        return "its worker was lost too often"
+    return last.splitlines()[-1]
 
 
 def _dead_processes() -> str:
@@ -223,10 +253,10 @@ def _interrupts() -> Iterator[Event]:
 
 
 @contextmanager
-def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
-    """A connection to Ray: one that exists, a cluster's, or that of a local Ray that ends with the block."""
+def _ray(address: str | None, resources: ResourceSettings) -> Iterator[bool]:
+    """A connection to Ray: one that exists, a cluster's, or a local one (then true) that ends with the block."""
     if ray.is_initialized():
-        yield
+        yield False
         return
     if address:
         _join(address)
@@ -246,7 +276,7 @@ def _ray(address: str | None, resources: ResourceSettings) -> Iterator[None]:
     worker = ray._private.worker
     before, worker.print_to_stdstream = worker.print_to_stdstream, _print_shortly
     try:
-        yield
+        yield address is None
     finally:
         worker.print_to_stdstream = before
         ray.shutdown()

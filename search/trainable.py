@@ -35,25 +35,26 @@ def train_pack(
         packs: Of each pack the trial ids, with the fields of their configurations.
         evaluation: `folds`, `max_epochs`, `seed`, `value_range`, `device`, `n_threads`
             and `fp32_precision`.
-        checkpoints: `folder` and `search_id` of `CheckpointFile`, and `every_s`, the least seconds between two.
+        checkpoints: `folder` of the search's checkpoints, and `every_s`, the least seconds between two.
     """
     torch.set_num_threads(evaluation["n_threads"])
     torch.backends.cuda.matmul.fp32_precision = evaluation["fp32_precision"]
     trial_ids, fields = zip(*packs[config["pack"]], strict=True)
-    file = CheckpointFile(checkpoints["folder"], checkpoints["search_id"], trial_ids)
+    file = checkpoint_file(checkpoints["folder"], trial_ids, evaluation)
     try:
         validation, seconds_before = _start(values, fields, evaluation, file.load())
         started = last_report = last_checkpoint = time.perf_counter()
         unsent: list[dict[int, EpochRecord]] = []
         for records in validation:
             unsent.append(records)
+            epoch = max(record.epoch for record in records.values())
             now = time.perf_counter()
             if now - last_report >= REPORT_INTERVAL_S:
                 seconds = seconds_before + now - started
                 _report(trial_ids, unsent, seconds)
                 unsent, last_report = [], now
                 # Only now: the driver has the records, so what a checkpoint leaves out is never missing.
-                if now - last_checkpoint >= checkpoints["every_s"]:
+                if now - last_checkpoint >= checkpoints["every_s"] and epoch < evaluation["max_epochs"]:
                     file.save(validation.state() | {"seconds": torch.tensor(seconds, dtype=torch.float64)})
                     last_checkpoint = time.perf_counter()
         if unsent:
@@ -61,6 +62,11 @@ def train_pack(
         file.remove()
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
         tune.report({"error": f"{type(error).__name__}: {error}", "host": socket.gethostname()})
+
+
+def checkpoint_file(folder: str, trial_ids: Sequence[str], evaluation: Mapping[str, Any]) -> CheckpointFile:
+    """A pack's checkpoint; what `trial_ids` do not tell and numbers depend on are the device and its threads."""
+    return CheckpointFile(folder, trial_ids, {name: evaluation[name] for name in ("device", "n_threads")})
 
 
 def _start(

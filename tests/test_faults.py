@@ -130,6 +130,7 @@ def test_a_full_disk(size: str, undisturbed: Path, tmp_path: Path) -> None:
         assert last.startswith("ae-search: ")
         assert str(Path("results") / "full") in last or "disk" in last.lower() or "space" in last.lower()
         assert "Traceback" not in done.stderr
+        assert "Move it away" not in done.stderr, "that would throw away what was found"
         subprocess.run(["mount", "-o", "remount,size=50m", results], check=True)
         done = _run(tmp_path, "settings.toml", "--name", "full")
         assert done.returncode == 0, done.stderr
@@ -186,7 +187,7 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
                 "value_range": None,
                 "fp32_precision": "tf32",
             },
-            checkpoints={"folder": str(tmp_path), "search_id": ledger.search_id(), "every_s": 60},
+            checkpoints={"folder": str(tmp_path / "checkpoints"), "every_s": 60},
             resources=ResourceSettings(),
             ledger=ledger,
             progress=progress,
@@ -214,6 +215,14 @@ class _Cluster:
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"network namespaces cannot be made: {error}")
         self._stack.callback(_ip, "link", "delete", bridge)
+        try:
+            self._connect(bridge)
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def _connect(self, bridge: str) -> None:
         _ip("link", "set", bridge, "up")
         for number, name in enumerate(self._names, 1):
             _ip("netns", "add", name)
@@ -234,7 +243,6 @@ class _Cluster:
             done = self.start(number, ray, "start", *role, *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             output, _ = done.communicate(timeout=120)
             assert done.returncode == 0, output
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()

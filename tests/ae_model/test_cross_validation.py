@@ -154,8 +154,10 @@ def test_grouping_changes_rounding_alone(stack_bytes: int, monkeypatch: pytest.M
     assert_equal(run(values, CONFIGURATION, folds, max_epochs=5), together, rtol=1e-10)
 
 
-@pytest.mark.parametrize("stack_bytes", [1, 10_000, 2**24])
-def test_a_pack_equals_its_configurations_alone(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("stack_bytes", "enough_bytes"), [(1, 2**24), (10_000, 2**24), (2**24, 2**24), (2**24, 1)])
+def test_a_pack_equals_its_configurations_alone(
+    stack_bytes: int, enough_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Different widths, code sizes and learning rates side by side, in the order they came in."""
     values, folds = table(161), make_folds(161, 5, seed=1)
     configurations = [
@@ -164,6 +166,7 @@ def test_a_pack_equals_its_configurations_alone(stack_bytes: int, monkeypatch: p
     ]
     alone = [run(values, configuration, folds) for configuration in configurations]
     monkeypatch.setattr(module, "MAX_STACK_STATE_BYTES", stack_bytes)
+    monkeypatch.setattr(module, "MIN_STACK_STATE_BYTES", enough_bytes)
     pack = list(CrossValidation(values, configurations, folds=folds, max_epochs=2, seed=3, dtype=torch.float64))
     assert all(list(records) == [0, 1, 2, 3] for records in pack)
     for c, expected in enumerate(alone):

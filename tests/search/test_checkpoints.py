@@ -1,6 +1,7 @@
 """A pack that is stopped between two epochs and continued gives the same numbers, to the bit."""
 
 import os
+import resource
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from ae_model import Configuration, make_folds
 from ae_model.cross_validation import CrossValidation, EpochRecord
-from search.checkpoints import CheckpointFile, make_folder
+from search.checkpoints import CheckpointFile, clear_folder, make_folder
 
 VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)
 FOLDS = make_folds(53, 5, seed=0)
@@ -41,7 +42,7 @@ def test_a_continued_pack_is_the_undisturbed_one(
     monkeypatch.setattr("ae_model.cross_validation.MAX_STACK_STATE_BYTES", stack_bytes)
     whole = list(_pack())
     first = _pack()
-    file = CheckpointFile(str(tmp_path), "search", ["a", "b"])
+    file = CheckpointFile(str(tmp_path), ["a", "b"], {"device": "cpu"})
     before = list(islice(first, stop))
     file.save(first.state())
     later = list(_pack(state=file.load()))
@@ -78,6 +79,10 @@ def test_another_packs_state_is_refused() -> None:
     del state["0.exp_avg"]
     with pytest.raises(ValueError, match="not one of these configurations'"):
         _pack(state=state)
+    swapped = pack.state()
+    swapped["0.members"] = swapped["0.members"].flip(0)
+    with pytest.raises(ValueError, match="another grouping"):
+        _pack(state=swapped)
     with pytest.raises(ValueError, match="another stack"):
         _pack(state=pack.state(), dtype=torch.float64)
     wider = Configuration(layer_sizes=(6, 5, 3), code_activation="linear", batch_size=4)
@@ -85,17 +90,17 @@ def test_another_packs_state_is_refused() -> None:
         CrossValidation(VALUES, [wider, wider], folds=FOLDS, max_epochs=6, seed=1, state=pack.state())
 
 
-def test_a_file_for_every_pack_of_every_search(tmp_path: Path) -> None:
-    """Another search's file, or another pack's, is never found; a file is replaced, and gone once removed."""
-    file = CheckpointFile(str(tmp_path), "search", ["a", "b"])
+def test_a_file_for_every_pack(tmp_path: Path) -> None:
+    """Another pack's file, or one made on another device, is never found; a file is replaced, and gone once removed."""
+    file = CheckpointFile(str(tmp_path), ["a", "b"], {"device": "cpu"})
     assert file.load() is None
     file.save({"x": torch.ones(2)})
     file.save({"x": torch.zeros(2)})
-    again = CheckpointFile(str(tmp_path), "search", ["a", "b"]).load()
+    again = CheckpointFile(str(tmp_path), ["a", "b"], {"device": "cpu"}).load()
     assert again is not None
     assert again["x"].tolist() == [0, 0]
     assert len(os.listdir(tmp_path)) == 1
-    for other in (("other", ["a", "b"]), ("search", ["a"]), ("search", ["b", "a"])):
+    for other in ((["a", "b"], {"device": "cuda"}), (["a"], {"device": "cpu"}), (["b", "a"], {"device": "cpu"})):
         assert CheckpointFile(str(tmp_path), *other).load() is None
     file.remove()
     file.remove()
@@ -108,7 +113,7 @@ def test_a_file_for_every_pack_of_every_search(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_none(content: bytes | None, tmp_path: Path) -> None:
     """Whatever stands in the file's place, the trial starts anew."""
-    file = CheckpointFile(str(tmp_path), "search", ["a"])
+    file = CheckpointFile(str(tmp_path), ["a"], {})
     file.save({"x": torch.ones(100)})
     (path,) = tmp_path.iterdir()
     assert set(safetensors.torch.load_file(path)) == {"x"}
@@ -118,11 +123,51 @@ def test_a_damaged_file_is_none(content: bytes | None, tmp_path: Path) -> None:
 
 def test_where_the_folder_is_not_seen_nothing_is_kept(tmp_path: Path) -> None:
     """A worker on a host that does not share the folder goes on without checkpoints, and makes no folder."""
-    file = CheckpointFile(str(tmp_path / "elsewhere"), "search", ["a"])
+    file = CheckpointFile(str(tmp_path / "elsewhere"), ["a"], {})
     file.save({"x": torch.ones(1)})
     assert file.load() is None
     file.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    """A disk without room for it keeps the last checkpoint, and nothing of the new one."""
+    file = CheckpointFile(str(tmp_path), ["a"], {})
+    file.save({"x": torch.ones(10)})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # no file may be larger
+    try:
+        file.save({"x": torch.ones(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert os.listdir(tmp_path) == [file.name]
+    state = file.load()
+    assert state is not None
+    assert len(state["x"]) == 10
+
+
+def test_a_place_that_is_none_is_no_failure() -> None:
+    """A node without the store's library, or without the network, trains without checkpoints."""
+    for folder in ("hf://nobody/nothing", "nonsense://x", "relative"):
+        file = CheckpointFile(folder, ["a"], {})
+        file.save({"x": torch.ones(1)})
+        assert file.load() is None
+        file.remove()
+        clear_folder(folder)
+
+
+def test_a_folder_is_cleared(tmp_path: Path) -> None:
+    """Of what no coming trial can use; of everything with the folder itself."""
+    folder = tmp_path / "checkpoints"
+    make_folder(str(folder))
+    files = [CheckpointFile(str(folder), [name], {}) for name in "abc"]
+    for file in files:
+        file.save({"x": torch.ones(1)})
+    (folder / "old.tmp").write_text("")
+    clear_folder(str(folder), keep={files[1].name})
+    assert os.listdir(folder) == [files[1].name]
+    clear_folder(str(folder))
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_folder_of_checkpoints(tmp_path: Path) -> None:
@@ -131,7 +176,7 @@ def test_the_folder_of_checkpoints(tmp_path: Path) -> None:
     make_folder(str(tmp_path / "a" / "b"))
     assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
-    for wrong in ("nonsense://x", str(tmp_path / "file" / "b"), str(tmp_path / "file")):
+    for wrong in ("nonsense://x", "hf://x/y", str(tmp_path / "file" / "b"), str(tmp_path / "file")):
         with pytest.raises(ValueError, match=r"resources\.storage_path: .* cannot be used") as caught:
             make_folder(wrong)
         assert "\n" not in str(caught.value)

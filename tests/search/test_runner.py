@@ -26,6 +26,9 @@ from search.console import status_text
 from search.packs import make_packs
 from search.settings import to_toml
 
+COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
+DEEP = "20-20-20-20-20-20"
+"""Diverges in the first epoch with a learning rate of 10."""
 TOO_DEEP_FOR_THIS_RATE = "200-200-200-200-200-200"
 TOO_WIDE_FOR_ANY_MEMORY = "5000000-5000000"
 """2e14 bytes, more than a process can address."""
@@ -194,7 +197,7 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
 
     The interrupted command ends with 130 and one line that says how to continue, and chooses no winner.
     """
-    n_epochs = 6000
+    n_epochs = 3000
     settings = _settings(table_csv, hidden=["5", "4-3"], max_epochs=n_epochs, learning_rate=0.01)
     (tmp_path / "settings.toml").write_text(to_toml(settings))
     directory = tmp_path / "results" / "birds"
@@ -207,8 +210,10 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
             started = _first(directory, "SELECT max(started_at) FROM trials")
             os.kill(_workers(process.pid)[0], signal.SIGKILL)
             _wait_until(lambda: _first(directory, "SELECT max(started_at) FROM trials") > started, process)
+            family = list(_children(process.pid))
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=60)
+            assert not [pid for pid in family if Path(f"/proc/{pid}").exists()], "processes are left"
         finally:
             process.kill()
     assert process.returncode == 130, errors
@@ -245,8 +250,7 @@ def test_a_killed_raylet_ends_the_search_with_a_line(table_csv: Path, tmp_path: 
     """Exit status 1, what happened and what to do in two lines, no page of Ray's log; repeating the command goes on."""
     settings = _settings(table_csv, hidden=["5"], max_epochs=6000, learning_rate=0.01)
     (tmp_path / "settings.toml").write_text(to_toml(settings))
-    command = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         _wait_until(lambda: _first(tmp_path / "results" / "birds", "SELECT count(*) FROM epochs") > 0, process)
         (raylet,) = (child for child in _children(process.pid) if Path(f"/proc/{child}/comm").read_text() == "raylet\n")
         os.kill(raylet, signal.SIGKILL)
@@ -259,11 +263,60 @@ def test_a_killed_raylet_ends_the_search_with_a_line(table_csv: Path, tmp_path: 
 
 
 def test_a_cluster_that_is_not_there(table_csv: Path, tmp_path: Path) -> None:
-    """Is named in one line, at once, with what to check."""
+    """Is named in one line with what to check, and the exit status is 2."""
     settings = _settings(table_csv, hidden=["5"], max_epochs=1, learning_rate=0.01)
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-    with pytest.raises(
-        ValueError, match=rf"^--address {address}: no Ray cluster could be joined \(.*refused\)\. Check"
-    ):
-        run_search(settings, name="alone", results_dir=tmp_path, address=address, verbose=False)
+    done = subprocess.run([*COMMAND, "--address", address], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    words = rf"ae-search: --address {address}: no Ray cluster could be joined \(.*refused\)\. Check the address;.*"
+    assert re.fullmatch(words, done.stderr.splitlines()[-1]), done.stderr
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["ledger of now", "older ledger"])
+def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Path, tmp_path: Path) -> None:
+    """Epochs before the checkpoint are not trained again, nor is what has diverged: unless the ledger lacks them."""
+    settings = _settings(table_csv, hidden=[DEEP], max_epochs=4000, learning_rate=[0.001, 10.0])
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    directory = tmp_path / "results" / "birds"
+    command = [*COMMAND, "--set", "resources.checkpoint_every_s=0.5"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        _wait_until(lambda: any(directory.glob("checkpoints/*.safetensors")), process)
+        process.kill()
+    with closing(sqlite3.connect(directory / "ledger.sqlite")) as connection, connection:
+        assert connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0] > 1
+        connection.execute("UPDATE epochs SET train_mse = -1 WHERE epoch = 1 AND val_mse IS NOT NULL")
+        if older:
+            connection.execute("DELETE FROM epochs WHERE epoch > 1")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trials = load_trials(directory).set_index("learning_rate")
+    assert trials["status"].to_dict() == {0.001: "finished", 10.0: "diverged"}
+    epochs = load_epochs(directory)
+    epochs = epochs[epochs["trial_id"] == trials.loc[0.001, "trial_id"]]
+    assert len(epochs) == 3 * 4000
+    assert (epochs.loc[epochs["epoch"] == 1, "train_mse"] == -1).all() != older
+    assert not (directory / "checkpoints").exists()
+
+
+def test_a_pack_that_is_restarted_keeps_what_has_ended(table_csv: Path, tmp_path: Path) -> None:
+    """A worker is killed after one of its trials has diverged: restarted or given up, that one stays diverged."""
+    settings = _settings(table_csv, hidden=[DEEP], max_epochs=4000, learning_rate=[0.001, 10.0])
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    directory = tmp_path / "results" / "birds"
+    for max_failures, other in ((0, "failed"), (1, "finished")):
+        command = [*COMMAND, "--set", f"resources.max_failures={max_failures}"]
+        started = time.time()
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+            running = f"SELECT count(*) FROM trials WHERE status = 'running' AND started_at > {started}"
+            diverged = "SELECT count(*) FROM trials WHERE status = 'diverged'"
+            _wait_until(lambda: _first(directory, running) * _first(directory, diverged) > 0, process)  # noqa: B023
+            os.kill(_workers(process.pid)[0], signal.SIGKILL)
+            _, errors = process.communicate(timeout=120)
+        trials = load_trials(directory).set_index("learning_rate")
+        assert trials["status"].to_dict() == {0.001: other, 10.0: "diverged"}, errors
+        assert process.returncode == (other == "failed"), errors
+        if other == "failed":
+            assert trials.loc[0.001, "error"] == "its worker was lost too often"
+            assert "lost too often" in errors.splitlines()[-1]
