@@ -235,10 +235,8 @@ def trial_id(configuration: Configuration, definition: Mapping[str, Any]) -> str
     return hashlib.sha256(content.encode()).hexdigest()[:10]
 
 
-def read_ledger(
-    directory: str | Path, query: str, parameters: Sequence[Any] = ()
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of a query with its parameters; works while a search is writing.
+def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of a query; works while a search is writing.
 
     Raises:
         ValueError: If the directory holds no ledger, or it cannot be read.
@@ -253,7 +251,7 @@ def read_ledger(
         mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "mode=ro&immutable=1"
     with closing(_connect(path, mode)) as connection:
         try:
-            cursor = connection.execute(query, parameters)
+            cursor = connection.execute(query)
             return [column[0] for column in cursor.description], cursor.fetchall()
         except sqlite3.DatabaseError as error:
             raise _unreadable(path, error) from error

@@ -1,8 +1,8 @@
 """Configurations -> packs: small ones of a kind share a Tune trial and are trained as one batched model.
 
 A pack saves what a Tune trial costs, and a batched step costs less than its members' steps one by one. Which
-configurations share a pack follows from the configurations alone, so that numbers repeat to the bit wherever, and in
-however many pieces, a search is run.
+configurations share a pack follows from the search's configurations alone, so that numbers repeat to the bit wherever,
+and in however many pieces, a search is run. (In a search that was widened they may differ in the last bits.)
 """
 
 from collections import defaultdict

@@ -52,6 +52,7 @@ from ae_model.cross_validation import EpochRecord
 from search.ledger import Ledger
 
 epoch = int(sys.argv[2])
+Path(sys.argv[1]).mkdir(exist_ok=True)
 with Ledger(Path(sys.argv[1])) as ledger:
     ledger.enter_trials({"a": Configuration(layer_sizes=(4, 2))})
     while True:
@@ -142,6 +143,12 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
     """Nothing can be searched there, which is said in one line; what was searched before can be read."""
     with _small_disk(tmp_path / "results", "50m") as results:
         shutil.copytree(undisturbed, results / "calm")
+        command = [sys.executable, "-c", _WRITER, str(results / "killed"), "1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            writer.kill()
+        assert (results / "killed" / "ledger.sqlite-wal").stat().st_size, "the ledger must be whole without it"
         subprocess.run(["mount", "-o", "remount,ro", results], check=True)
         settings = str(undisturbed.parent / "settings.toml")
         for name in ("calm", "other"):
@@ -152,6 +159,8 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
             assert "--results-dir" in done.stderr
         done = subprocess.run([AE_SEARCH, "status", results / "calm"], capture_output=True, text=True, check=False)
         assert "8 finished" in done.stdout, done.stderr
+        done = subprocess.run([AE_SEARCH, "status", results / "killed"], capture_output=True, text=True, check=False)
+        assert "1 interrupted" in done.stdout, done.stderr
 
 
 @pytest.mark.slow

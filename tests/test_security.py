@@ -86,24 +86,41 @@ def _listening(pid: int) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
-    """No module imports a pickler, loads arrays with pickles, torch files, joblib or YAML, or runs text as code."""
+    """No module imports a pickler, loads arrays with pickles, torch files, joblib or YAML, or runs text as code.
+
+    torchvision unpickles CIFAR-10's files itself, after it has compared each with its known checksum.
+    """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
-            assert not names & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml"}
+            assert not names & {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "load"}
         if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            assert called not in ("eval", "exec", "compile", "torch.load", "pd.read_pickle", "os.system")
+            module, _, called = ast.unparse(node.func).rpartition(".")
+            assert called not in ("read_pickle", "system")
+            assert module or called not in ("eval", "exec", "compile")
+            assert (module, called) != ("torch", "load")
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            assert options.get("allow_pickle", "False") == "False"
             assert options.get("shell", "False") == "False"
-            if called == "np.load":
+            if module in ("np", "numpy") and called == "load":
                 assert options.get("allow_pickle") == "False", "the default is not relied upon"
+            else:
+                assert "allow_pickle" not in options
 
 
 def test_sql_is_never_made_of_values() -> None:
-    """Statements are fixed texts: values are bound, and the only names put into one are columns of ours."""
-    tree = ast.parse((ROOT / "search" / "ledger.py").read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith((".execute", ".executemany")):
-            assert not isinstance(node.args[0], ast.JoinedStr | ast.BinOp | ast.Call), ast.unparse(node)
+    """Every statement is a text of the source's own: values are bound, all that is put into one is column names."""
+    texts = {"query", "statement"}  # what `read_ledger` is given, which is checked too, and the schema's parts
+    found = 0
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+            if called not in ("execute", "executemany", "read_ledger", "_read") or path.parent.name == "ae_model":
+                continue
+            statement = node.args[called in ("read_ledger", "_read")]
+            found += 1
+            if isinstance(statement, ast.JoinedStr):
+                values = [part.value for part in statement.values if isinstance(part, ast.FormattedValue)]
+                assert {ast.unparse(value) for value in values} == {"columns"}
+            elif not isinstance(statement, ast.Constant):
+                assert ast.unparse(statement) in texts
+    assert found > 20

@@ -13,6 +13,7 @@ import pytest
 
 from ae_model import load_model
 from search import SearchResult, load_trials
+from search.ledger import Ledger
 
 Run = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., str]
@@ -165,6 +166,32 @@ def test_run_of_a_finished_search(run: Run, one_line: OneLine, search_copy: Path
     )
     assert (status, output) == (2, "")
     one_line(errors, "seed (5 there, 6 now)", "--name")
+
+
+def test_starting_over(run: Run, one_line: OneLine, search_copy: Path, local_ray: None) -> None:
+    """`--fresh` moves the search aside, says where to, and finds the same again; what is in use, or is none, stays."""
+    before = load_trials(search_copy)
+    command = ("run", search_copy / "settings.toml", "--results-dir", search_copy.parent, "--fresh")
+    with Ledger(search_copy):
+        status, output, errors = run(*command)
+    assert (status, output) == (2, "")
+    one_line(errors, "another ae-search is running")
+    toml = (search_copy / "settings.toml").read_text()
+    for number in (1, 2):
+        (search_copy.parent / "settings.toml").write_text(toml)
+        status, output, errors = run("run", search_copy.parent / "settings.toml", *command[2:])
+        assert status == 0, errors
+        aside = search_copy.with_name(f"birds.{number}")
+        assert f"{search_copy} was moved to {aside}; to continue the new one, leave out --fresh" in errors
+        timed = ["fit_seconds", "host"]
+        for directory in (aside, search_copy):
+            pd.testing.assert_frame_equal(load_trials(directory).drop(columns=timed), before.drop(columns=timed))
+    assert not (search_copy / "ledger.sqlite").samefile(aside / "ledger.sqlite")
+    (search_copy.parent / "thesis").mkdir()
+    status, output, errors = run("run", *command[1:], "--name", "thesis")
+    assert (status, output) == (2, "")
+    one_line(errors, "thesis: --fresh moves searches aside, but this is none")
+    assert not (search_copy.parent / "thesis.1").exists()
 
 
 def test_options_go_over_the_settings_file(run: Run, search_copy: Path, table_csv: Path) -> None:
