@@ -13,6 +13,7 @@ from pyarrow import fs
 from safetensors import SafetensorError
 from torch import Tensor
 
+_VERSION = version("ae-search")
 _UNUSABLE = (OSError, ValueError, ImportError)
 """What Arrow raises for a place that is not there, is no place, or needs a library that is not there."""
 
@@ -31,7 +32,7 @@ class CheckpointFile:
     """
 
     def __init__(self, folder: str, trial_ids: Sequence[str], arithmetic: Mapping[str, Any]) -> None:
-        content = json.dumps([list(trial_ids), dict(arithmetic), version("ae-search")], sort_keys=True)
+        content = json.dumps([list(trial_ids), dict(arithmetic), _VERSION], sort_keys=True)
         self.name = hashlib.sha256(content.encode()).hexdigest()[:16] + ".safetensors"
         self._folder = folder
 

@@ -37,7 +37,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 import ray
 from ray import tune
 
-from search.trainable import checkpoint_file, train_pack
+from search.trainable import Report, checkpoint_file, train_pack
 
 Pack = list[tuple[str, dict[str, Any]]]
 """Trial ids with the fields of their configurations, as Ray carries them."""
@@ -145,10 +145,11 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
         with self._noted():
-            if "error" in result:
-                self._fail(trial, result["error"])
+            report: Report = result["report"]
+            if report.error is not None:
+                self._fail(trial, report.error)
             else:
-                self._record(trial, result)
+                self._record(trial, report)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         if self.error is None:
@@ -162,19 +163,17 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
             # Ray itself would end this process seconds later, with pages of its own log.
             raise RuntimeError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
 
-    def _record(self, trial: Any, result: Any) -> None:
+    def _record(self, trial: Any, report: Report) -> None:
         pack_parameters = sum(count_parameters(fields["layer_sizes"]) for _, fields in self._pack(trial))
         for trial_id, fields in self._wanted(trial):
-            records = result["records"].get(trial_id)
+            records = report.records.get(trial_id)
             if not records:  # it has diverged before
                 continue
             finite = all(np.isfinite(record.val_mse).all() for record in records)
             done = records[-1].epoch == self._max_epochs
             share = count_parameters(fields["layer_sizes"]) / pack_parameters
             now = DIVERGED if not finite else FINISHED if done else RUNNING
-            self._ledger.record(
-                trial_id, records, host=result["host"], fit_seconds=share * result["fit_seconds"], status=now
-            )
+            self._ledger.record(trial_id, records, host=report.host, fit_seconds=share * report.fit_seconds, status=now)
             self._progress(trial_id, now, records)
             if now != RUNNING:  # whatever becomes of its pack, this trial has its result
                 self._unfinished.discard(trial_id)

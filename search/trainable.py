@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,19 @@ from search.checkpoints import CheckpointFile
 
 REPORT_INTERVAL_S = 1.0
 """The driver handles some 200 reports a second in all, so each worker sends about one a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Report:
+    """What a worker tells the driver; without a repr, because Tune writes that of every result into its own state."""
+
+    records: Mapping[str, Sequence[EpochRecord]] = field(default_factory=dict)
+    """The new epochs of each trial that has any."""
+    fit_seconds: float = 0.0
+    """That the whole pack has taken so far."""
+    error: str | None = None
+    """Why the pack has failed."""
+    host: str = field(default_factory=socket.gethostname)
 
 
 def train_pack(
@@ -61,7 +75,7 @@ def train_pack(
             _report(trial_ids, unsent, seconds_before + time.perf_counter() - started)
         file.remove()
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
-        tune.report({"error": f"{type(error).__name__}: {error}", "host": socket.gethostname()})
+        tune.report({"report": Report(error=f"{type(error).__name__}: {error}")})
 
 
 def checkpoint_file(folder: str, trial_ids: Sequence[str], evaluation: Mapping[str, Any]) -> CheckpointFile:
@@ -97,10 +111,5 @@ def _report(trial_ids: Sequence[str], unsent: list[dict[int, EpochRecord]], seco
         trial_id: [records[number] for records in unsent if number in records]
         for number, trial_id in enumerate(trial_ids)
     }
-    tune.report(
-        {
-            "records": {trial_id: records for trial_id, records in by_trial.items() if records},
-            "host": socket.gethostname(),
-            "fit_seconds": seconds,
-        }
-    )
+    reported = {trial_id: records for trial_id, records in by_trial.items() if records}
+    tune.report({"report": Report(records=reported, fit_seconds=seconds)})
