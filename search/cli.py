@@ -1,5 +1,7 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
+import atexit
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -164,6 +166,9 @@ def main() -> None:
     """Run the command line; every error becomes one line and an exit status."""
     # Whoever asks the process to end gets the same as one who presses Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # torch, pandas and Ray make a million objects that stay: to look through them again and again takes seconds.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     try:
         status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _UsageError as error:
