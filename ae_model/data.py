@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -50,6 +50,7 @@ def load_dataset(
     test_fraction: float = 0.2,
     max_samples: int | None = None,
     label_column: str | None = None,
+    features: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Load a data source and set its test split aside.
@@ -62,6 +63,7 @@ def load_dataset(
         test_fraction: Part of the samples that becomes the test split where the source has none of its own, in (0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a table that holds labels, not a feature.
+        features: Columns of a table to read, in this order; all but the label column if None.
         seed: Of the split and the draw.
 
     Returns:
@@ -73,7 +75,7 @@ def load_dataset(
     """
     if max_samples is not None and max_samples < 2:
         raise ValueError(f"data.max_samples must be at least 2, but is {max_samples}. Raise it.")
-    samples = _read(str(source), Path(data_dir), download, label_column)
+    samples = _read(str(source), Path(data_dir), download, label_column, features)
     values, labels = samples.values, samples.labels
     test, test_labels = samples.test_values, samples.test_labels
     if test is None:
@@ -113,7 +115,9 @@ def source_name(source: str | Path) -> str:
     return str(source) if str(source) in NAMED_SOURCES else Path(source).resolve().stem
 
 
-def _read(source: str, data_dir: Path, download: bool, label_column: str | None) -> Samples:
+def _read(
+    source: str, data_dir: Path, download: bool, label_column: str | None, features: Sequence[str] | None
+) -> Samples:
     if source == "digits":
         return _read_digits()
     if source in TORCHVISION_SOURCES:
@@ -122,7 +126,7 @@ def _read(source: str, data_dir: Path, download: bool, label_column: str | None)
         raise ValueError(
             f"{source}: no such file or folder, and no named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
         )
-    return read_samples(source, label_column)
+    return read_samples(source, label_column, features)
 
 
 def _read_digits() -> Samples:

@@ -1,6 +1,5 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
-import atexit
 import gc
 import signal
 import sys
@@ -30,7 +29,12 @@ Source = Annotated[
 ]
 DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Where torchvision's data sets lie.")]
 RuleOption = Annotated[
-    str | None, typer.Option("--rule", metavar="RULE", help="best, one-se or smallest-code.  [default: the settings']")
+    str | None,
+    typer.Option(
+        "--rule",
+        metavar="RULE",
+        help="best, one-se or smallest-code.  [default: the last select's, else the settings']",
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -166,9 +170,8 @@ def main() -> None:
     """Run the command line; every error becomes one line and an exit status."""
     # Whoever asks the process to end gets the same as one who presses Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # torch, pandas and Ray make a million objects that stay: to look through them again and again takes seconds.
+    # torch, pandas and Ray make a million objects that stay: to look through them again and again takes a second.
     gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
     try:
         status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except _UsageError as error:
@@ -184,7 +187,7 @@ def main() -> None:
     except KeyboardInterrupt:
         status_ = INTERRUPTED
     if status_ == INTERRUPTED:  # Typer turns an interrupt within a command into this
-        _fail("interrupted; what was finished is kept, and the same command continues", INTERRUPTED)
+        _fail("interrupted; nothing that was reported is lost, and the same command continues", INTERRUPTED)
     sys.exit(status_ or 0)
 
 

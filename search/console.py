@@ -66,7 +66,7 @@ def selection_text(selection: Selection) -> str:
         names = ", ".join(f"{t['label']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
         lines.append(f"  cannot be told apart from: {names}")
     elif not s.n_better:
-        lines.append("  every other trial is significantly worse")
+        lines.append("  every other finished trial is significantly worse")
     return "\n".join(lines)
 
 
@@ -107,6 +107,8 @@ def print_result(result: SearchResult) -> None:
     trials = result.trials
     console.print()
     console.print(trials_table(trials.sort_values(["rank", "number"]).head(10)))
+    if len(trials) > 10:
+        console.print(f"… and {len(trials) - 10} more: ae-search trials {result.directory}")
     ended = Counter(trials["status"])
     lost = ", ".join(f"{ended[status]} {status}" for status in ENDED if status != FINISHED and ended[status])
     if lost:

@@ -151,6 +151,8 @@ def _load(trained: TrainedAutoencoder, model_dir: Path, source: str | None, data
         options: dict[str, Any] = {"seed": trained.metadata.get("seed", 0)}
         if source is None or source == made_from.get("source"):
             options |= {name: made_from[name] for name in ("download", "test_fraction", "max_samples", "label_column")}
+        else:
+            options["features"] = trained.feature_names  # of a table, as the model's; what else it holds is left aside
         return load_dataset(
             source or made_from["source"], data_dir=data_dir or made_from.get("data_dir", "data"), **options
         )

@@ -23,7 +23,7 @@ from ae_model.scaling import fit_scaling
 from search import plots
 from search.checkpoints import clear_folder, make_folder
 from search.evaluate import Evaluation, evaluate_model
-from search.ledger import Ledger, lock, trial_id
+from search.ledger import DIVERGED, Ledger, lock, trial_id
 from search.monitor import Monitor
 from search.packs import make_packs
 from search.retraining import load_data, retrain
@@ -192,8 +192,8 @@ def run_search(
 
 
 def _best(trials: pd.DataFrame) -> tuple[float, str] | None:
-    """MSE and id of the best finished trial."""
-    best = trials[trials["rank"] == 1]
+    """MSE and id of the best trial so far; those that are not finished will come to the same again."""
+    best = trials[trials["val_mse_mean"].notna() & (trials["status"] != DIVERGED)].nsmallest(1, "val_mse_mean")
     return (float(best["val_mse_mean"].iloc[0]), str(best["trial_id"].iloc[0])) if len(best) else None
 
 
@@ -299,7 +299,8 @@ def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted:
         told |= {name: f"{name} ({stored.get(name)} there, {wanted[name]} now)" for name in differing if name != "data"}
         changes = ", ".join(told[name] for name in differing)
         raise ValueError(
-            f"{directory} holds a search with other settings: {changes}. Set them back, or give another --name."
+            f"{directory} holds a search with other settings: {changes}. Set them back, give another --name, "
+            "or start over with --fresh."
         )
 
 

@@ -155,3 +155,14 @@ def test_what_cannot_be_evaluated(search_copy: Path, tmp_path: Path) -> None:
         evaluate_model(_save(tmp_path / "model", (6, 2)))
     with pytest.raises(ValueError, match="is no model directory"):
         evaluate_model(search_copy)
+
+
+def test_another_table_is_read_by_the_models_columns(search_copy: Path, settings: SearchSettings) -> None:
+    """Columns in another order, and one of text that is no feature, change nothing."""
+    table = pd.read_csv(settings.data.source)
+    other = search_copy / "other.csv"
+    table[[*table.columns[::-1]]].assign(place="here").to_csv(other, index=False)
+    same = search_copy / "same.csv"
+    table.drop(columns="kind").to_csv(same, index=False)
+    model_dir = search_copy / "best"
+    assert evaluate_model(model_dir, other).mse == evaluate_model(model_dir, same).mse
