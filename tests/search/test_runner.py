@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,12 @@ def _children(pid: int) -> Iterator[int]:
 
 def _workers(pid: int) -> list[int]:
     """Process ids of the trials of a driver."""
-    return [child for child in _children(pid) if b".train" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    found = []
+    for child in _children(pid):
+        with suppress(OSError):  # it has ended meanwhile
+            if b"ImplicitFunc" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
 
 
 def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -312,6 +317,7 @@ def test_a_pack_that_is_restarted_keeps_what_has_ended(table_csv: Path, tmp_path
             running = f"SELECT count(*) FROM trials WHERE status = 'running' AND started_at > {started}"
             diverged = "SELECT count(*) FROM trials WHERE status = 'diverged'"
             _wait_until(lambda: _first(directory, running) * _first(directory, diverged) > 0, process)  # noqa: B023
+            _wait_until(lambda: bool(_workers(process.pid)), process)
             os.kill(_workers(process.pid)[0], signal.SIGKILL)
             _, errors = process.communicate(timeout=120)
         trials = load_trials(directory).set_index("learning_rate")
