@@ -82,13 +82,17 @@ def make_folder(folder: str) -> None:
         ) from error
 
 
-def clear_folder(folder: str, *, keep: Collection[str] = ()) -> None:
-    """Delete all files of a folder of checkpoints but those of these names; without any, the folder too."""
+def remove_folder(folder: str) -> None:
+    """Delete a folder of checkpoints, if it is there."""
     with suppress(*_UNUSABLE):
         filesystem, path = fs.FileSystem.from_uri(folder)
-        if not keep:
-            filesystem.delete_dir(path)
-            return
+        filesystem.delete_dir(path)
+
+
+def clear_folder(folder: str, *, keep: Collection[str]) -> None:
+    """Delete all files of a folder of checkpoints but those of these names."""
+    with suppress(*_UNUSABLE):
+        filesystem, path = fs.FileSystem.from_uri(folder)
         for info in filesystem.get_file_info(fs.FileSelector(path)):
             if info.base_name not in keep:
                 filesystem.delete_file(info.path)

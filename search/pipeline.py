@@ -21,7 +21,7 @@ from ae_model.data import Dataset, source_name
 from ae_model.folds import make_folds
 from ae_model.scaling import fit_scaling
 from search import plots
-from search.checkpoints import clear_folder, make_folder
+from search.checkpoints import make_folder, remove_folder
 from search.evaluate import Evaluation, evaluate_model
 from search.ledger import DIVERGED, Ledger, lock, trial_id
 from search.monitor import Monitor
@@ -171,7 +171,7 @@ def run_search(
                     address=address,
                 )
         if not unfinished.intersection(ledger.unfinished()):
-            clear_folder(checkpoints)
+            remove_folder(checkpoints)
     table = load_trials(directory)
     write_tables(directory)
     if not (table["rank"].notna()).any():

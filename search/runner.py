@@ -19,7 +19,7 @@ import numpy as np
 from ae_model.autoencoder import count_parameters
 from ae_model.cross_validation import EpochRecord
 from ae_model.training import Configuration
-from search.checkpoints import clear_folder, make_folder
+from search.checkpoints import clear_folder
 from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
 from search.settings import ResourceSettings
 
@@ -213,7 +213,6 @@ def _clear_checkpoints(
             if all(number in going and recorded.get(trial_id, 0) >= epoch for number, trial_id in wanted):
                 keep.add(file.name)
     clear_folder(folder, keep=keep)
-    make_folder(folder)
 
 
 def _failure(trial: Any) -> str:

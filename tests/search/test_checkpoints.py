@@ -13,7 +13,7 @@ import torch
 
 from ae_model import Configuration, make_folds
 from ae_model.cross_validation import CrossValidation, EpochRecord
-from search.checkpoints import CheckpointFile, clear_folder, make_folder
+from search.checkpoints import CheckpointFile, clear_folder, make_folder, remove_folder
 
 VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)
 FOLDS = make_folds(53, 5, seed=0)
@@ -153,7 +153,8 @@ def test_a_place_that_is_none_is_no_failure() -> None:
         file.save({"x": torch.ones(1)})
         assert file.load() is None
         file.remove()
-        clear_folder(folder)
+        clear_folder(folder, keep=set())
+        remove_folder(folder)
 
 
 def test_a_folder_is_cleared(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_a_folder_is_cleared(tmp_path: Path) -> None:
     (folder / "old.tmp").write_text("")
     clear_folder(str(folder), keep={files[1].name})
     assert os.listdir(folder) == [files[1].name]
-    clear_folder(str(folder))
+    remove_folder(str(folder))
     assert os.listdir(tmp_path) == []
 
 
