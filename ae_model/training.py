@@ -80,7 +80,7 @@ def evaluate_members(
 ) -> tuple[Float[Tensor, " members"], Int[Tensor, " members"]]:
     """Each member's sum of squared errors (float64) over its own rows, and its number of dead code units."""
     squared_error = torch.zeros(len(rows), dtype=torch.float64, device=data.device)
-    largest: Tensor | None = None
+    activity = torch.zeros((), dtype=data.dtype, device=data.device)
     for index, _, mask in batches(data, rows, EVALUATION_ROWS):
         x = data.gather(index)
         reconstruction, code = stack.forward(x)
@@ -89,11 +89,9 @@ def evaluate_members(
             errors.mul_(mask)
         flat = errors.view(len(errors), 1, -1)
         squared_error += torch.bmm(flat, flat.transpose(1, 2)).view(-1)
-        batch_largest = code.abs().amax(1)
-        largest = batch_largest if largest is None else torch.maximum(largest, batch_largest)
-    assert largest is not None
-    real = torch.arange(largest.shape[1], device=data.device) < stack.code_sizes[:, None]
-    return squared_error, ((largest == 0) & real).sum(1)
+        activity = activity + code.abs_().sum(1)
+    real = torch.arange(activity.shape[1], device=data.device) < stack.code_sizes[:, None]
+    return squared_error, ((activity == 0) & real).sum(1)
 
 
 def fit_autoencoder(
