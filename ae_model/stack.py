@@ -214,7 +214,7 @@ class AutoencoderStack:
         """Weight and bias of each layer as they are stored, one after the other."""
         g = len(self.members)
         shapes = [shape for n_in, n_out in self._layers for shape in (_stored((g, n_in, n_out)), (g, 1, n_out))]
-        return [part.view(s) for part, s in zip(flat.split([math.prod(s) for s in shapes]), shapes, strict=True)]
+        return [part.view(s) for part, s in zip(torch.split(flat, [math.prod(s) for s in shapes]), shapes, strict=True)]
 
     def _make_adam_calls(self, steps_taken: Sequence[float]) -> list["_AdamCall"]:
         """One call for each run of members that always step together; a single run is one flat tensor."""
