@@ -4,27 +4,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ae_model.autoencoder import SymmetricAutoencoder, count_parameters
+    from ae_model.autoencoder import SymmetricAutoencoder
     from ae_model.bottleneck import code_size_for, explained_variance_ratio, pca_baseline
-    from ae_model.cross_validation import EpochRecord, cross_validate
+    from ae_model.configuration import Configuration, EpochRecord, count_parameters
+    from ae_model.cross_validation import cross_validate
     from ae_model.data import Dataset, load_dataset
     from ae_model.folds import Fold, make_folds
     from ae_model.loaders import evaluate_autoencoder, k_fold_cross_validation, train_autoencoder
     from ae_model.persistence import TrainedAutoencoder, load_model, save_model
     from ae_model.scaling import Scaling, fit_scaling
-    from ae_model.training import Configuration, fit_autoencoder
+    from ae_model.training import fit_autoencoder
 
-# Imported on first use: scikit-learn takes seconds, which Ray's workers need not wait for.
+# Imported on first use: torch and scikit-learn take seconds, which nobody need wait for who does not use them.
 _HOMES = {
-    "Configuration": "training",
+    "Configuration": "configuration",
     "Dataset": "data",
-    "EpochRecord": "cross_validation",
+    "EpochRecord": "configuration",
     "Fold": "folds",
     "Scaling": "scaling",
     "SymmetricAutoencoder": "autoencoder",
     "TrainedAutoencoder": "persistence",
     "code_size_for": "bottleneck",
-    "count_parameters": "autoencoder",
+    "count_parameters": "configuration",
     "cross_validate": "cross_validation",
     "evaluate_autoencoder": "loaders",
     "explained_variance_ratio": "bottleneck",

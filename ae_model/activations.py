@@ -19,14 +19,12 @@ class Activation:
         backward: Maps (gradient in f(z), saved) to the gradient in z; saved is f(z) where `from_output` is true, else
             z. Overwrites the gradient.
         from_output: Whether f'(z) is a function of f(z), so that z need not be kept.
-        zero_at_zero: Whether f(0) = 0, so that a unit padded with zero weights stays zero.
     """
 
     module: Callable[[], nn.Module]
     apply: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor], Tensor]
     from_output: bool = True
-    zero_at_zero: bool = True
 
 
 def _tanh_(z: Tensor) -> Tensor:
@@ -67,7 +65,6 @@ ACTIVATIONS: dict[str, Activation] = {
         module=nn.Sigmoid,
         apply=torch.sigmoid_,
         backward=lambda gradient, y: _aten.sigmoid_backward(gradient, y, grad_input=gradient),
-        zero_at_zero=False,
     ),
     "gelu": Activation(
         module=nn.GELU,

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ae_model.activations import activation
+from ae_model.configuration import checked_layer_sizes
 
 
 class SymmetricAutoencoder(nn.Module):
@@ -73,21 +74,6 @@ class SymmetricAutoencoder(nn.Module):
         return reconstruction
 
 
-def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
-    """`layer_sizes` as a tuple.
-
-    Raises:
-        ValueError: If there are fewer than two sizes, or one is no positive integer.
-    """
-    sizes = tuple(layer_sizes)
-    if len(sizes) < 2:
-        raise ValueError(f"layer_sizes must hold at least an input and a code size, but got {sizes}.")
-    for size in sizes:
-        if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
-            raise ValueError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
-    return tuple(map(int, sizes))
-
-
 def layer_activations(n_layers: int, hidden: str, code: str, output: str) -> list[str]:
     """Names of the activations after each of the `2 * n_layers` linear layers, first encoder layer first."""
     return [hidden] * (n_layers - 1) + [code] + [hidden] * (n_layers - 1) + [output]
@@ -99,11 +85,6 @@ def initial_linear(n_in: int, n_out: int, generator: torch.Generator | None) -> 
     weight = torch.empty(n_out, n_in, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
     bias = torch.empty(n_out, dtype=torch.float32).uniform_(-bound, bound, generator=generator)
     return weight, bias
-
-
-def count_parameters(layer_sizes: Sequence[int]) -> int:
-    """Number of weights and biases of the autoencoder of these sizes, encoder and decoder together."""
-    return sum(2 * a * b + a + b for a, b in pairwise(layer_sizes))
 
 
 def _layers(sizes: Sequence[int], activations: Sequence[str], generator: torch.Generator | None) -> nn.Sequential:

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Num
 from torch import Tensor
 
-from ae_model.autoencoder import count_parameters
 from ae_model.capture import Step, training_step
+from ae_model.configuration import Configuration, EpochRecord, count_parameters
 from ae_model.folds import Fold, fold_scalings
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
 from ae_model.training import (
-    Configuration,
     batch_order,
     evaluate_members,
     initial_generator,
@@ -28,22 +27,6 @@ MIN_STACK_STATE_BYTES = 2 * 2**20
 """A stack that holds as much is fast; it takes narrower members only if they are nearly as large."""
 MAX_MEMBER_PADDING = 0.1
 """Part of a member that may be padding, where it could as well be in another stack."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EpochRecord:
-    """What one epoch gave, for each fold."""
-
-    epoch: int
-    """Counted from 1."""
-    train_mse: Float[np.ndarray, " n_splits"]
-    """Mean over the epoch's samples, each taken before its own batch's step; scaled units squared."""
-    val_mse: Float[np.ndarray, " n_splits"]
-    """Over the fold's validation rows, after the epoch; scaled units squared."""
-    val_fve: Float[np.ndarray, " n_splits"]
-    """Fraction of the validation rows' variance about the training mean that is explained."""
-    dead_code_units: Int[np.ndarray, " n_splits"]
-    """Code units that are zero for every validation row."""
 
 
 def cross_validate(

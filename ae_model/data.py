@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Num
-from sklearn.model_selection import train_test_split
 
 from ae_model.readers import Samples, read_samples
 
@@ -85,6 +84,8 @@ def load_dataset(
                 f"{source}: development and test need at least 2 and 1 samples, but test_fraction={test_fraction} of "
                 f"{len(values)} leaves {len(values) - n_test} and {n_test}. Use more samples or another test_fraction."
             )
+        from sklearn.model_selection import train_test_split  # slow to import, and only needed here
+
         kept, held_out = (
             np.sort(rows) for rows in train_test_split(np.arange(len(values)), test_size=n_test, random_state=seed)
         )

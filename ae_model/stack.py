@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ae_model.activations import activation
-from ae_model.autoencoder import SymmetricAutoencoder, checked_layer_sizes, initial_linear, layer_activations
+from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_activations
+from ae_model.configuration import ZERO_AT_ZERO, checked_layer_sizes
 
 
 class AutoencoderStack:
@@ -57,7 +58,7 @@ class AutoencoderStack:
         widths = _padded_widths(self.members)
         if len(set(self.members)) > 1:
             for name in (hidden_activation, code_activation):
-                if not activation(name).zero_at_zero:
+                if name not in ZERO_AT_ZERO:
                     raise ValueError(f"members of different widths need f(0) = 0, but got the activation {name!r}.")
         self._layers = list(pairwise((*widths, *widths[-2::-1])))
         self._activations = [activation(name) for name in layer_activations(len(widths) - 1, *self.names)]

@@ -1,7 +1,6 @@
 """The training loop over resident data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,27 +9,13 @@ from torch import Tensor
 
 from ae_model.autoencoder import SymmetricAutoencoder
 from ae_model.capture import Step, training_step
+from ae_model.configuration import Configuration
 from ae_model.resident import ResidentData, batches
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
 
 EVALUATION_ROWS = 1024
 """Rows per batch where nothing is learned: bounds the memory, and does not change the result beyond rounding."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """What defines a trained autoencoder beside data, seed and number of epochs."""
-
-    layer_sizes: tuple[int, ...]
-    """Encoder widths, input first, code last."""
-    hidden_activation: str = "relu"
-    code_activation: str = "relu"
-    output_activation: str = "tanh"
-    learning_rate: float = 1e-3
-    """Adam's, > 0."""
-    batch_size: int = 64
-    """Samples per step, >= 1; the last batch of an epoch may be smaller."""
 
 
 def derived_seed(*parts: int) -> int:

@@ -19,7 +19,8 @@ import torch
 from peers import recipes
 
 from ae_model import Configuration, load_dataset, make_folds
-from ae_model.cross_validation import CrossValidation, EpochRecord
+from ae_model.configuration import EpochRecord
+from ae_model.cross_validation import CrossValidation
 from ae_model.folds import Fold
 from search.packs import make_packs
 

@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from search.code_sizes import Bottleneck, bottleneck
     from search.evaluate import Evaluation, evaluate_model
-    from search.pipeline import Bottleneck, SearchResult, bottleneck, run_search
+    from search.pipeline import SearchResult, run_search
     from search.retraining import retrain
     from search.selection import Selection, select
     from search.settings import SearchSettings, load_settings, parse_settings
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 
 # Imported on first use: torch and pandas take seconds, which `ae-search --help` must not.
 _HOMES = {
-    "Bottleneck": "pipeline",
+    "Bottleneck": "code_sizes",
     "Evaluation": "evaluate",
     "SearchResult": "pipeline",
     "SearchSettings": "settings",
     "Selection": "selection",
-    "bottleneck": "pipeline",
+    "bottleneck": "code_sizes",
     "evaluate_model": "evaluate",
     "load_epochs": "tables",
     "load_folds": "tables",

@@ -6,12 +6,13 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 from pyarrow import fs
 from safetensors import SafetensorError
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _VERSION = version("ae-search")
 _UNUSABLE = (OSError, ValueError, ImportError)
@@ -36,17 +37,25 @@ class CheckpointFile:
         self.name = hashlib.sha256(content.encode()).hexdigest()[:16] + ".safetensors"
         self._folder = folder
 
-    def load(self) -> dict[str, Tensor] | None:
+    def load(self) -> "dict[str, Tensor] | None":
         """What was saved; None if nothing was, or it cannot be read."""
         try:
             filesystem, folder = fs.FileSystem.from_uri(self._folder)
             with filesystem.open_input_file(f"{folder}/{self.name}") as file:
-                return safetensors.torch.load(file.read())
-        except (*_UNUSABLE, SafetensorError):
+                content = file.read()
+        except _UNUSABLE:
+            return None
+        import safetensors.torch  # slow with its torch, for which a driver without checkpoints need not wait
+
+        try:
+            return safetensors.torch.load(content)
+        except (ValueError, SafetensorError):
             return None
 
-    def save(self, state: dict[str, Tensor]) -> None:
+    def save(self, state: "dict[str, Tensor]") -> None:
         """Replace what was saved."""
+        import safetensors.torch
+
         with suppress(*_UNUSABLE):
             filesystem, folder = fs.FileSystem.from_uri(self._folder)
             if filesystem.get_file_info(folder).type != fs.FileType.Directory:

@@ -1,6 +1,7 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
@@ -83,8 +84,8 @@ def bottleneck(
     """Print the number of principal components that explain the variance."""
     target = [] if explained_variance is None else [f"bottleneck.explained_variance={explained_variance}"]
     settings = _settings(None, data, data_dir, [*target, *(set_ or [])])
-    from search.pipeline import bottleneck as propose
-    from search.retraining import load_data
+    from search.code_sizes import bottleneck as propose
+    from search.data import load_data
 
     dataset = load_data(settings)
     proposal = propose(dataset, settings.bottleneck)
@@ -166,6 +167,18 @@ def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile
     _convert("reconstruct", model_dir, source, output)
 
 
+def script() -> None:
+    """What the installed command calls: `main`, and then the end of the process.
+
+    Python would first take torch, pandas and Ray apart, object by object, for one or two seconds.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
 def main() -> None:
     """Run the command line; every error becomes one line and an exit status."""
     # Whoever asks the process to end gets the same as one who presses Ctrl-C.
@@ -174,6 +187,7 @@ def main() -> None:
     gc.set_threshold(100_000)
     try:
         status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except _UsageError as error:
         message = error.format_message()
         _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See ae-search --help.", 2)
@@ -181,6 +195,8 @@ def main() -> None:
         _fail(str(error), 2)
     except RuntimeError as error:
         _fail(str(error), 1)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        status_ = 1
     except OSError as error:  # a full or lost disk
         place = f"{error.filename}: " if error.filename else ""
         _fail(f"{place}{error.strerror or error}. What was finished is kept; mend that, then run the same command.", 1)

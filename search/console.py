@@ -3,19 +3,20 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torchinfo
 from rich.console import Console
 from rich.table import Table
 
-from ae_model.persistence import TrainedAutoencoder, load_model
-from search.evaluate import Evaluation
 from search.ledger import ENDED, FINISHED, RUNNING, is_running
-from search.pipeline import SearchResult
-from search.selection import Selection
 from search.tables import load_trials
+
+if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
+    from ae_model.persistence import TrainedAutoencoder
+    from search.evaluate import Evaluation
+    from search.pipeline import SearchResult
+    from search.selection import Selection
 
 
 def trials_table(trials: pd.DataFrame) -> Table:
@@ -52,7 +53,7 @@ def trials_table(trials: pd.DataFrame) -> Table:
     return table
 
 
-def selection_text(selection: Selection) -> str:
+def selection_text(selection: "Selection") -> str:
     """Who won, by which rule, and who ties."""
     s = selection
     lines = [
@@ -70,7 +71,7 @@ def selection_text(selection: Selection) -> str:
     return "\n".join(lines)
 
 
-def evaluation_text(evaluation: Evaluation) -> str:
+def evaluation_text(evaluation: "Evaluation") -> str:
     """The test result in three lines."""
     e = evaluation
     if e.mse >= e.mean_mse:
@@ -93,16 +94,20 @@ def evaluation_text(evaluation: Evaluation) -> str:
     )
 
 
-def model_summary(trained: TrainedAutoencoder) -> str:
+def model_summary(trained: "TrainedAutoencoder") -> str:
     """Torchinfo's table of layers and parameters."""
+    import torchinfo
+
     sizes = trained.model.layer_sizes
     columns = ("output_size", "num_params")
     summary = torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=columns)
     return str(summary).replace("Units.MEGABYTES", "M")  # torchinfo prints its own constant's name
 
 
-def print_result(result: SearchResult) -> None:
+def print_result(result: "SearchResult") -> None:
     """What `ae-search run` ends with: the ten best trials, the winner, its test result, and where things lie."""
+    from ae_model.persistence import load_model
+
     console = _console()
     trials = result.trials
     console.print()

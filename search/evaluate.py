@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_model.autoencoder import count_parameters
 from ae_model.bottleneck import fit_pca
+from ae_model.configuration import count_parameters
 from ae_model.data import Dataset, load_dataset
 from ae_model.metrics import dead_code_units, fve, mse, psnr
 from ae_model.persistence import TrainedAutoencoder, load_model

@@ -15,8 +15,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from ae_model.cross_validation import EpochRecord
-from ae_model.training import Configuration
+from ae_model.configuration import Configuration, EpochRecord
 
 APPLICATION_ID = 0x61655365
 """Tells a ledger from other programs' SQLite files."""

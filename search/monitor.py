@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from ae_model.cross_validation import EpochRecord
+from ae_model.configuration import EpochRecord
 from search.ledger import ENDED, RUNNING
 
 LINE_INTERVAL_S = 10.0

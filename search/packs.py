@@ -8,9 +8,7 @@ and in however many pieces, a search is run. (In a search that was widened they 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ae_model.activations import activation
-from ae_model.autoencoder import count_parameters
-from ae_model.training import Configuration
+from ae_model.configuration import ZERO_AT_ZERO, Configuration, count_parameters
 
 MAX_PACK_FLOP = 1e11
 """Two seconds or so of one core: enough to make a Tune trial's own cost small, little enough to keep all slots busy."""
@@ -46,7 +44,7 @@ def make_packs(trials: Mapping[str, Configuration], *, sample_epochs: int) -> li
 def _kind(configuration: Configuration) -> tuple[object, ...]:
     """What members of a pack must share: widths too, where an activation does not keep padding at zero."""
     c = configuration
-    can_be_padded = activation(c.hidden_activation).zero_at_zero and activation(c.code_activation).zero_at_zero
+    can_be_padded = {c.hidden_activation, c.code_activation} <= ZERO_AT_ZERO
     shape = len(c.layer_sizes) if can_be_padded else c.layer_sizes
     return shape, c.batch_size, c.hidden_activation, c.code_activation, c.output_activation
 

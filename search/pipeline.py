@@ -10,27 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-import torch
 
-from ae_model.bottleneck import code_size_for, explained_variance_ratio, pca_baseline
-from ae_model.data import Dataset, source_name
+from ae_model.bottleneck import pca_baseline
+from ae_model.data import source_name
 from ae_model.folds import make_folds
-from ae_model.scaling import fit_scaling
 from search import plots
 from search.checkpoints import make_folder, remove_folder
-from search.evaluate import Evaluation, evaluate_model
+from search.code_sizes import bottleneck, write_bottleneck
+from search.data import load_data
 from search.ledger import DIVERGED, Ledger, lock, trial_id
 from search.monitor import Monitor
 from search.packs import make_packs
-from search.retraining import load_data, retrain
 from search.selection import Rule, Selection, select
-from search.settings import BottleneckSettings, ResourceSettings, SearchSettings, to_toml
+from search.settings import ResourceSettings, SearchSettings, to_toml
 from search.space import make_configurations
 from search.tables import configuration_labels, load_epochs, load_trials, replace_file, write_tables
+
+if TYPE_CHECKING:
+    from search.evaluate import Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,21 +43,7 @@ class SearchResult:
     selection: Selection
     model_dir: Path
     """Of the retrained winner."""
-    evaluation: Evaluation
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bottleneck:
-    """PCA's proposal for the code size."""
-
-    ratio: np.ndarray
-    """Explained variance ratio of each component."""
-    code_sizes: list[int]
-    """One for each target, or those the settings list."""
-
-    def reached(self, code_size: int) -> float:
-        """Cumulative explained variance ratio of that many components."""
-        return float(self.ratio[:code_size].sum())
+    evaluation: "Evaluation"
 
 
 def run_search(
@@ -139,17 +125,20 @@ def run_search(
             checkpoints = f"{store.rstrip('/')}/{ledger.search_id()}"
         if packs:
             make_folder(checkpoints)
-            from search.runner import run_trials  # Ray takes seconds to import, and is not needed where all is done
+            from search.cluster import connected_ray  # Ray is slow to import, and not needed where all is done
 
             before = load_trials(directory)
-            with Monitor(
+            monitor = Monitor(
                 labels=dict(zip(before["trial_id"], configuration_labels(before), strict=True)),
                 n_trials=len(trials),
                 n_done=len(trials) - len(unfinished),
                 best=_best(before),
                 max_epochs=search.max_epochs,
                 enabled=verbose,
-            ) as monitor:
+            )
+            with monitor, connected_ray(address, settings.resources) as max_concurrent_trials:
+                from search.runner import run_trials  # Tune is slow too, and Ray's processes still start
+
                 run_trials(
                     packs,
                     unfinished=unfinished,
@@ -168,7 +157,7 @@ def run_search(
                     resources=settings.resources,
                     ledger=ledger,
                     progress=monitor,
-                    address=address,
+                    max_concurrent_trials=max_concurrent_trials,
                 )
         if not unfinished.intersection(ledger.unfinished()):
             remove_folder(checkpoints)
@@ -182,6 +171,8 @@ def run_search(
     if verbose:
         print(f"Retraining {selection.label} for {selection.best_epoch} epochs", file=sys.stderr)  # noqa: T201
     model_dir = retrain_and_draw(directory)
+    from search.evaluate import evaluate_model
+
     return SearchResult(
         directory=directory,
         trials=table,
@@ -197,38 +188,10 @@ def _best(trials: pd.DataFrame) -> tuple[float, str] | None:
     return (float(best["val_mse_mean"].iloc[0]), str(best["trial_id"].iloc[0])) if len(best) else None
 
 
-def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:
-    """PCA of the development set, and the code sizes it proposes.
-
-    Raises:
-        ValueError: If the samples do not vary.
-    """
-    settings = settings or BottleneckSettings()
-    try:
-        ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
-    except ValueError as error:
-        raise ValueError(f"{dataset.name}: {error}") from error
-    listed = settings.code_sizes or [code_size_for(target, ratio) for target in settings.explained_variance]
-    return Bottleneck(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
-
-
-def write_bottleneck(proposal: Bottleneck, directory: Path) -> None:
-    """Write `bottleneck.csv` and `bottleneck.png`."""
-    table = pd.DataFrame(
-        {
-            "n_components": range(1, len(proposal.ratio) + 1),
-            "explained_variance_ratio": proposal.ratio,
-            "cumulative": proposal.ratio.cumsum(),
-            "chosen": [n in proposal.code_sizes for n in range(1, len(proposal.ratio) + 1)],
-        }
-    )
-    replace_file(directory / "bottleneck.csv", lambda path: table.to_csv(path, index=False))
-    marks = [(size, proposal.reached(size)) for size in proposal.code_sizes]
-    plots.explained_variance(proposal.ratio, marks, directory / "bottleneck.png")
-
-
 def retrain_and_draw(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:
     """`retrain`, and the picture of its loss beside the cross-validated one."""
+    from search.retraining import retrain  # torch takes seconds to import, which the tables need not wait for
+
     model_dir = retrain(directory, rule=rule, trial=trial)
     trained = json.loads((model_dir / "model.json").read_text(encoding="utf-8"))["metadata"]["trial_id"]
     epochs = load_epochs(directory)
@@ -278,7 +241,11 @@ def _move_aside(directory: Path) -> Path:
 
 def _check_local_resources(resources: ResourceSettings) -> None:
     """Raise ValueError if this machine cannot hold one trial."""
-    n_cpus, n_gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    n_cpus, n_gpus = len(os.sched_getaffinity(0)), 0
+    if resources.gpus_per_trial:
+        import torch
+
+        n_gpus = torch.cuda.device_count()
     for name, wanted, present in (
         ("cpus_per_trial", resources.cpus_per_trial, n_cpus),
         ("gpus_per_trial", resources.gpus_per_trial or 0, n_gpus),

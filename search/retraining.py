@@ -6,13 +6,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from ae_model.data import Dataset, load_dataset
+from ae_model.configuration import Configuration
+from ae_model.data import Dataset
 from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
-from ae_model.training import Configuration, fit_autoencoder
+from ae_model.training import fit_autoencoder
+from search.data import load_data
 from search.ledger import read_ledger
 from search.selection import Rule, last_rule, select
-from search.settings import SearchSettings, search_settings
+from search.settings import search_settings
 from search.tables import load_trials, replace_file
 
 
@@ -78,20 +80,6 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
     )
     replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
     return target
-
-
-def load_data(settings: SearchSettings) -> Dataset:
-    """The data set that the settings name."""
-    data = settings.data
-    return load_dataset(
-        data.source,
-        data_dir=data.data_dir,
-        download=data.download,
-        test_fraction=data.test_fraction,
-        max_samples=data.max_samples,
-        label_column=data.label_column,
-        seed=settings.seed,
-    )
 
 
 def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:

@@ -1,40 +1,23 @@
 """The Ray driver's side: trials in, every report into the ledger."""
 
-import logging
-import os
 import re
 import signal
-import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from threading import Event, current_thread, main_thread
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
-from ae_model.autoencoder import count_parameters
-from ae_model.cross_validation import EpochRecord
-from ae_model.training import Configuration
+from ae_model.configuration import Configuration, EpochRecord, count_parameters
 from search.checkpoints import clear_folder
+from search.cluster import dead_processes, trial_resources
 from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
 from search.settings import ResourceSettings
 
-# Read by Ray when it is imported: no chatter, no files of its own, no usage reports.
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
-os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "30")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
+# isort: split
 from ray import tune
 
 from search.trainable import Report, checkpoint_file, train_pack
@@ -55,9 +38,9 @@ def run_trials(
     resources: ResourceSettings,
     ledger: Ledger,
     progress: Progress,
-    address: str | None = None,
+    max_concurrent_trials: int | None = None,
 ) -> None:
-    """Train and evaluate trials on Ray; every report is in the ledger when this returns.
+    """Train and evaluate trials on the connected Ray; every report is in the ledger when this returns.
 
     Args:
         packs: Configurations by trial id; the packs are started in this order.
@@ -68,34 +51,27 @@ def run_trials(
         resources: What each trial gets.
         ledger: Where reports go.
         progress: Called after every report.
-        address: Of a running Ray cluster; a local Ray is started, and stopped at the end, if None.
+        max_concurrent_trials: As many as Ray has room for, if None.
 
     Raises:
         ValueError: If no node has the resources of one trial.
     """
-    with (
-        _ray(address, resources) as own,
-        _interrupts() as interrupted,
-        tempfile.TemporaryDirectory(prefix="ae-search-") as scratch,
-    ):
-        n_gpus = ray.cluster_resources().get("GPU", 0)
-        gpus = resources.gpus_per_trial if resources.gpus_per_trial is not None else float(n_gpus > 0)
-        _check_fit(resources.cpus_per_trial, gpus)
-        worker = {**evaluation, "device": "cuda" if gpus else "cpu", "n_threads": resources.cpus_per_trial}
+    with _interrupts() as interrupted, tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
+        given = trial_resources(resources)
+        device = "cuda" if given["GPU"] else "cpu"
+        worker = {**evaluation, "device": device, "n_threads": resources.cpus_per_trial}
         plain = [[(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()] for pack in packs]
         _clear_checkpoints(checkpoints["folder"], plain, worker, unfinished, ledger.epochs_recorded())
         trainable = tune.with_resources(
             tune.with_parameters(train_pack, values=values, packs=plain, evaluation=worker, checkpoints=checkpoints),
-            {"CPU": resources.cpus_per_trial, "GPU": gpus},
+            given,
         )
         recorder = _Recorder(plain, ledger, progress, evaluation["max_epochs"], set(unfinished), interrupted)
         tuner = tune.Tuner(
             trainable,
             # Numbers, because Tune copies the whole grid for every trial.
             param_space={"pack": tune.grid_search(list(range(len(plain))))},
-            tune_config=tune.TuneConfig(
-                reuse_actors=True, max_concurrent_trials=None if own else resources.max_concurrent_trials
-            ),
+            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=max_concurrent_trials),
             run_config=tune.RunConfig(
                 name="search",
                 storage_path=scratch,  # of the driver alone: nothing of a trial goes there
@@ -159,7 +135,7 @@ class _Recorder(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyp
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        if dead := _dead_processes():
+        if dead := dead_processes():
             # Ray itself would end this process seconds later, with pages of its own log.
             raise RuntimeError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
 
@@ -223,13 +199,6 @@ def _failure(trial: Any) -> str:
     return last.splitlines()[-1]
 
 
-def _dead_processes() -> str:
-    """Those processes of the local Ray without which it cannot go on, and which have died; empty for a cluster."""
-    node = ray._private.worker._global_node  # there is no public way to ask
-    died = {kind for kind, _process in node.dead_processes()} if node is not None else set()
-    return " and ".join(sorted(died & {"raylet", "gcs_server"}))
-
-
 @contextmanager
 def _interrupts() -> Iterator[Event]:
     """Ctrl-C and SIGTERM as KeyboardInterrupt, and noted, because one that arrives in a destructor of Ray's is lost."""
@@ -248,83 +217,3 @@ def _interrupts() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _ray(address: str | None, resources: ResourceSettings) -> Iterator[bool]:
-    """A connection to Ray: one that exists, a cluster's, or a local one (then true) that ends with the block."""
-    if ray.is_initialized():
-        yield False
-        return
-    if address:
-        _join(address)
-    else:
-        n_cpus = len(os.sched_getaffinity(0))
-        if resources.max_concurrent_trials:
-            # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
-            n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
-        with _on_loopback():
-            ray.init(
-                address="local",
-                num_cpus=n_cpus,
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-    worker = ray._private.worker
-    before, worker.print_to_stdstream = worker.print_to_stdstream, _print_shortly
-    try:
-        yield address is None
-    finally:
-        worker.print_to_stdstream = before
-        ray.shutdown()
-
-
-def _print_shortly(message: Mapping[str, Any], **_: Any) -> None:
-    """What Ray says of lost nodes and processes, without the page of its log that it adds."""
-    for text in message["lines"]:
-        sys.stderr.write(f"Ray: {text.strip().splitlines()[0].split('. ')[0].rstrip('.')}\n")
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """A Ray that is started here can be reached from this machine alone, with its token.
-
-    It takes the address of an outer interface, and listens on all, unless it is told as if it were on a laptop with
-    another system: there is no public setting, and it resolves "127.0.0.1" away.
-    """
-    constants, name = ray._private.ray_constants, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before = constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
-    constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before[0]
-        del os.environ[name]
-        if before[1] is not None:
-            os.environ[name] = before[1]
-
-
-def _join(address: str) -> None:
-    """Connect to a running cluster; ValueError says why not, at once where nothing listens (Ray tries for minutes)."""
-    try:
-        if address != "auto" and (host := urlsplit(address if "//" in address else f"//{address}")).port:
-            socket.create_connection((host.hostname, host.port), timeout=10).close()
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise ValueError(
-            f"--address {address}: no Ray cluster could be joined ({reason}). Check the address; a cluster with token "
-            "authentication wants RAY_AUTH_MODE=token and its token here too."
-        ) from error
-
-
-def _check_fit(cpus: float, gpus: float) -> None:
-    """Raise ValueError unless one node can hold a trial: Ray would wait for such a node for ever."""
-    nodes: Sequence[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-        largest = max((node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
-        raise ValueError(
-            f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs, but no node has them (the largest has {largest[0]:g} and "
-            f"{largest[1]:g}). Lower resources.cpus_per_trial or resources.gpus_per_trial."
-        )

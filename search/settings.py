@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from ae_model.activations import ACTIVATIONS
+from ae_model.configuration import ACTIVATION_NAMES
 from ae_model.data import NAMED_SOURCES
 
 
@@ -44,8 +44,8 @@ def _whole_above_one(value: float) -> float:
 
 
 def _activation_name(value: object) -> object:
-    if not isinstance(value, str) or value not in ACTIVATIONS:
-        raise ValueError(f"must be one of {', '.join(ACTIVATIONS)}, but is {value!r}")
+    if not isinstance(value, str) or value not in ACTIVATION_NAMES:
+        raise ValueError(f"must be one of {', '.join(ACTIVATION_NAMES)}, but is {value!r}")
     return value
 
 

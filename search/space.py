@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_model.training import Configuration
+from ae_model.configuration import Configuration
 from search.settings import LogUniform, SpaceSettings
 
 MAX_CONFIGURATIONS = 100_000

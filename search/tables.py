@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ae_model.autoencoder import count_parameters
+from ae_model.configuration import count_parameters
 from search.ledger import FINISHED, read_ledger
 from search.space import layer_sizes_text
 

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from ray import tune
 
-from ae_model.cross_validation import CrossValidation, EpochRecord
-from ae_model.training import Configuration
+from ae_model.configuration import Configuration, EpochRecord
 from search.checkpoints import CheckpointFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ae_model.cross_validation import CrossValidation
 
 REPORT_INTERVAL_S = 1.0
 """The driver handles some 200 reports a second in all, so each worker sends about one a second."""
@@ -51,6 +54,8 @@ def train_pack(
             and `fp32_precision`.
         checkpoints: `folder` of the search's checkpoints, and `every_s`, the least seconds between two.
     """
+    import torch  # takes seconds, which the driver need not wait for
+
     torch.set_num_threads(evaluation["n_threads"])
     torch.backends.cuda.matmul.fp32_precision = evaluation["fp32_precision"]
     trial_ids, fields = zip(*packs[config["pack"]], strict=True)
@@ -87,9 +92,11 @@ def _start(
     values: np.ndarray,
     fields: Sequence[Mapping[str, Any]],
     evaluation: Mapping[str, Any],
-    state: dict[str, torch.Tensor] | None,
-) -> tuple[CrossValidation, float]:
+    state: "dict[str, Tensor] | None",
+) -> "tuple[CrossValidation, float]":
     """The pack's cross-validation, continued where there is a checkpoint, and the seconds it has taken before."""
+    from ae_model.cross_validation import CrossValidation
+
     start = partial(
         CrossValidation,
         values,

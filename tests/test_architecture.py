@@ -88,8 +88,8 @@ def _importers(*packages: str) -> set[str]:
 
 
 def test_only_the_two_sides_of_the_boundary_import_ray() -> None:
-    """Ray is imported by the driver's and the worker's file, and by no other."""
-    assert _importers("ray") == {"search.runner", "search.trainable"}
+    """Ray is imported where it is started, by the driver's and the worker's file, and by no other."""
+    assert _importers("ray") == {"search.cluster", "search.runner", "search.trainable"}
 
 
 @pytest.mark.parametrize("package", ["ray", "pandas", "search", "typer", "pydantic", "sqlite3", "matplotlib"])

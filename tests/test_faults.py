@@ -48,7 +48,7 @@ import sys
 import numpy as np
 from pathlib import Path
 from ae_model import Configuration
-from ae_model.cross_validation import EpochRecord
+from ae_model.configuration import EpochRecord
 from search.ledger import Ledger
 
 epoch = int(sys.argv[2])

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from ae_model.activations import ACTIVATIONS, activation
+from ae_model.configuration import ACTIVATION_NAMES, ZERO_AT_ZERO
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -22,10 +23,15 @@ def test_value_and_derivative_equal_the_module_and_autograd(name: str) -> None:
     torch.testing.assert_close(chosen.backward(gradient.clone(), saved), expected_gradient, rtol=1e-12, atol=1e-14)
 
 
+def test_every_name_has_its_activation() -> None:
+    """The names that are known without torch are those that torch's functions are given for."""
+    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_zero_at_zero_says_whether_the_function_is_zero_at_zero(name: str) -> None:
-    """The flag that permits padding is true exactly where f(0) = 0."""
-    assert ACTIVATIONS[name].zero_at_zero == (ACTIVATIONS[name].module()(torch.zeros(1)).item() == 0)
+    """Padding is permitted exactly where f(0) = 0."""
+    assert (name in ZERO_AT_ZERO) == (ACTIVATIONS[name].module()(torch.zeros(1)).item() == 0)
 
 
 def test_unknown_name_is_refused() -> None:

@@ -12,7 +12,8 @@ import safetensors.torch
 import torch
 
 from ae_model import Configuration, make_folds
-from ae_model.cross_validation import CrossValidation, EpochRecord
+from ae_model.configuration import EpochRecord
+from ae_model.cross_validation import CrossValidation
 from search.checkpoints import CheckpointFile, clear_folder, make_folder, remove_folder
 
 VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)

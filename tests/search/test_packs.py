@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_model import Configuration
-from ae_model.activations import ACTIVATIONS
+from ae_model.configuration import ZERO_AT_ZERO
 from search.packs import MAX_PACK_FLOP, MAX_PADDING, make_packs
 
 Fields = list[tuple[tuple[int, ...], str, str, float, int]]
@@ -65,7 +65,7 @@ def test_members_share_what_one_batched_model_needs(fields: Fields, sample_epoch
         names = {(c.hidden_activation, c.code_activation, c.output_activation) for c in members}
         assert len(names) == 1
         hidden, code, _ = names.pop()
-        if not (ACTIVATIONS[hidden].zero_at_zero and ACTIVATIONS[code].zero_at_zero):
+        if not {hidden, code} <= ZERO_AT_ZERO:
             assert len({c.layer_sizes for c in members}) == 1
 
 

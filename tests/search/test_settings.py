@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ae_model.activations import ACTIVATIONS
+from ae_model.configuration import ACTIVATION_NAMES
 from search import cli
 from search.pipeline import check_name, default_name
 from search.settings import (
@@ -252,7 +252,7 @@ def test_a_home_folder_that_does_not_exist_is_the_users_error() -> None:
         load_settings(None, ["data.source=~nobody-here/a.csv"])
 
 
-_names = st.sampled_from(sorted(ACTIVATIONS))
+_names = st.sampled_from(ACTIVATION_NAMES)
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 _rates = st.floats(1e-8, 10)
 _hidden = st.lists(st.integers(1, 9_999_999), max_size=4).map(lambda widths: "-".join(map(str, widths)))

@@ -1,0 +1,63 @@
+"""What is trained, and what an epoch of it gives: plain data, without torch, so that reading tables need not wait."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float, Int
+
+ACTIVATION_NAMES = ("linear", "relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "silu")
+ZERO_AT_ZERO = frozenset(ACTIVATION_NAMES) - {"sigmoid"}
+"""Those with f(0) = 0: a unit that is padded with zero weights stays zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What defines a trained autoencoder beside data, seed and number of epochs."""
+
+    layer_sizes: tuple[int, ...]
+    """Encoder widths, input first, code last."""
+    hidden_activation: str = "relu"
+    code_activation: str = "relu"
+    output_activation: str = "tanh"
+    learning_rate: float = 1e-3
+    """Adam's, > 0."""
+    batch_size: int = 64
+    """Samples per step, >= 1; the last batch of an epoch may be smaller."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EpochRecord:
+    """What one epoch gave, for each fold."""
+
+    epoch: int
+    """Counted from 1."""
+    train_mse: Float[np.ndarray, " n_splits"]
+    """Mean over the epoch's samples, each taken before its own batch's step; scaled units squared."""
+    val_mse: Float[np.ndarray, " n_splits"]
+    """Over the fold's validation rows, after the epoch; scaled units squared."""
+    val_fve: Float[np.ndarray, " n_splits"]
+    """Fraction of the validation rows' variance about the training mean that is explained."""
+    dead_code_units: Int[np.ndarray, " n_splits"]
+    """Code units that are zero for every validation row."""
+
+
+def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
+    """`layer_sizes` as a tuple.
+
+    Raises:
+        ValueError: If there are fewer than two sizes, or one is no positive integer.
+    """
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2:
+        raise ValueError(f"layer_sizes must hold at least an input and a code size, but got {sizes}.")
+    for size in sizes:
+        if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
+            raise ValueError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
+    return tuple(map(int, sizes))
+
+
+def count_parameters(layer_sizes: Sequence[int]) -> int:
+    """Number of weights and biases of the autoencoder of these sizes, encoder and decoder together."""
+    return sum(2 * a * b + a + b for a, b in pairwise(layer_sizes))
