@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 
 SETTINGS = """
 bottleneck.code_sizes = [8]
@@ -124,17 +125,11 @@ def _is(victim: str, command: str) -> bool:
 
 def _descendants(pid: int) -> dict[int, str]:
     """Commands of all processes below one, by pid."""
-    listing = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    children: dict[int, list[tuple[int, str]]] = {}
-    for line in listing.splitlines():
-        child, parent, command = line.split(None, 2)
-        children.setdefault(int(parent), []).append((int(child), command))
-    found: dict[int, str] = {}
-    pending = [pid]
-    while pending:
-        for child, command in children.get(pending.pop(), []):
-            found[child] = command
-            pending.append(child)
+    found = {}
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                found[child.pid] = " ".join(child.cmdline())
     return found
 
 

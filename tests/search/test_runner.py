@@ -1,7 +1,6 @@
 """search.runner: trials that fail, workers and drivers that die; against the same computation without Ray."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -9,13 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -156,26 +156,16 @@ def test_a_quiet_search(table_csv: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def _children(pid: int) -> Iterator[int]:
-    """Process ids of all descendants."""
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):  # it has ended meanwhile
-            continue
-        if parent == pid:
-            yield int(stat.parent.name)
-            yield from _children(int(stat.parent.name))
+def _family(pid: int) -> list[psutil.Process]:
+    """All processes below one."""
+    return psutil.Process(pid).children(recursive=True)
 
 
-def _workers(pid: int) -> list[int]:
-    """Process ids of the trials of a driver."""
-    found = []
-    for child in _children(pid):
-        with suppress(OSError):  # it has ended meanwhile
-            if b"ImplicitFunc" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.append(child)
-    return found
+def _workers(pid: int) -> list[psutil.Process]:
+    """Those of them that train."""
+    with suppress(psutil.NoSuchProcess):  # another has ended meanwhile
+        return [child for child in _family(pid) if "ImplicitFunc" in child.name()]
+    return []
 
 
 def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -213,12 +203,12 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
         try:
             _wait_until(lambda: _first(directory, "SELECT count(*) FROM epochs") > 0, process)
             started = _first(directory, "SELECT max(started_at) FROM trials")
-            os.kill(_workers(process.pid)[0], signal.SIGKILL)
+            _workers(process.pid)[0].kill()
             _wait_until(lambda: _first(directory, "SELECT max(started_at) FROM trials") > started, process)
-            family = list(_children(process.pid))
+            family = _family(process.pid)
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=60)
-            assert not [pid for pid in family if Path(f"/proc/{pid}").exists()], "processes are left"
+            assert not [child for child in family if child.is_running()], "processes are left"
         finally:
             process.kill()
     assert process.returncode == 130, errors
@@ -257,8 +247,8 @@ def test_a_killed_raylet_ends_the_search_with_a_line(table_csv: Path, tmp_path: 
     (tmp_path / "settings.toml").write_text(to_toml(settings))
     with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         _wait_until(lambda: _first(tmp_path / "results" / "birds", "SELECT count(*) FROM epochs") > 0, process)
-        (raylet,) = (child for child in _children(process.pid) if Path(f"/proc/{child}/comm").read_text() == "raylet\n")
-        os.kill(raylet, signal.SIGKILL)
+        (raylet,) = (child for child in _family(process.pid) if child.name() == "raylet")
+        raylet.kill()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     lines = errors.splitlines()
@@ -318,7 +308,7 @@ def test_a_pack_that_is_restarted_keeps_what_has_ended(table_csv: Path, tmp_path
             diverged = "SELECT count(*) FROM trials WHERE status = 'diverged'"
             _wait_until(lambda: _first(directory, running) * _first(directory, diverged) > 0, process)  # noqa: B023
             _wait_until(lambda: bool(_workers(process.pid)), process)
-            os.kill(_workers(process.pid)[0], signal.SIGKILL)
+            _workers(process.pid)[0].kill()
             _, errors = process.communicate(timeout=120)
         trials = load_trials(directory).set_index("learning_rate")
         assert trials["status"].to_dict() == {0.001: other, 10.0: "diverged"}, errors
