@@ -1,12 +1,12 @@
 """What a trial costs the driver: searches of 10, 100 and 1,000 trials that have almost nothing to train.
 
 `python benchmarks/ray_overhead.py [--repeats 3] [--json FILE]`. The driver's CPU time includes Tune, our callback, the
-ledger and the progress display. Every trial is a pack of its own; start-up is what the search of 10 trials takes.
+ledger and the progress display. First every trial is a Tune trial of its own, then they are in packs, as in a real
+search; start-up is what the search of 10 trials takes.
 """
 
 import argparse
 import json
-import logging
 import tempfile
 import time
 from pathlib import Path
@@ -15,12 +15,12 @@ import numpy as np
 from training import environment
 
 from ae_model import Configuration, make_folds
+from search.cluster import connected_ray
 from search.ledger import Ledger
 from search.monitor import Monitor
+from search.packs import make_packs
 from search.runner import run_trials
 from search.settings import ResourceSettings
-
-import ray  # isort: skip  # after search.runner, which prepares its environment
 
 COUNTS = (10, 100, 1000)
 
@@ -31,23 +31,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    ray.init(num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-    search(COUNTS[0])  # warm-up
-    raw = {n: [search(n) for _ in range(arguments.repeats)] for n in COUNTS}
-    ray.shutdown()
+    with connected_ray(None, ResourceSettings()):
+        search(COUNTS[0], packed=False)  # warm-up
+        raw = {
+            name: {n: [search(n, packed=packed) for _ in range(arguments.repeats)] for n in COUNTS}
+            for name, packed in (("a Tune trial each", False), ("in packs", True))
+        }
     if arguments.json:
         arguments.json.write_text(json.dumps({"environment": environment(1), "cpu_and_wall": raw}, indent=1) + "\n")
     print("| trials | driver's CPU, s | wall, s | CPU per trial beyond 10 trials, ms | wall per trial, ms |")
     print("| --- | --- | --- | --- | --- |")
-    start_cpu, start_wall = np.median(raw[COUNTS[0]], axis=0)
-    for n, runs in raw.items():
-        cpu, wall = np.median(runs, axis=0)
-        beyond = [1e3 * (cpu - start_cpu), 1e3 * (wall - start_wall)]
-        per_trial = [f"{ms / (n - COUNTS[0]):.1f}" if n > COUNTS[0] else "" for ms in beyond]
-        print(f"| {n} | {cpu:.2f} | {wall:.2f} | {' | '.join(per_trial)} |")
+    for name, by_count in raw.items():
+        start_cpu, start_wall = np.median(by_count[COUNTS[0]], axis=0)
+        for n, runs in by_count.items():
+            cpu, wall = np.median(runs, axis=0)
+            beyond = [1e3 * (cpu - start_cpu), 1e3 * (wall - start_wall)]
+            per_trial = [f"{ms / (n - COUNTS[0]):.1f}" if n > COUNTS[0] else "" for ms in beyond]
+            print(f"| {n}, {name} | {cpu:.2f} | {wall:.2f} | {' | '.join(per_trial)} |")
 
 
-def search(n_trials: int) -> tuple[float, float]:
+def search(n_trials: int, *, packed: bool) -> tuple[float, float]:
     """Seconds of the driver's CPU, and of the clock."""
     values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n_trials)}
@@ -64,8 +67,9 @@ def search(n_trials: int) -> tuple[float, float]:
         with Monitor(
             labels=dict.fromkeys(trials, "4-2"), n_trials=n_trials, n_done=0, best=None, max_epochs=1, enabled=False
         ) as monitor:
+            packs = make_packs(trials, sample_epochs=len(values)) if packed else [[trial_id] for trial_id in trials]
             run_trials(
-                [{trial_id: configuration} for trial_id, configuration in trials.items()],
+                [{trial_id: trials[trial_id] for trial_id in pack} for pack in packs],
                 unfinished=set(trials),
                 values=values,
                 evaluation=evaluation,

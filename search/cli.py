@@ -125,6 +125,7 @@ def select(directory: Directory, rule: RuleOption = None) -> None:
     from search import select as select_
 
     print(console.selection_text(select_(directory, rule)))  # type: ignore[arg-type]  # it refuses other rules
+    print(f"Train it: ae-search retrain {directory}")
 
 
 @app.command()

@@ -26,6 +26,12 @@ class Bottleneck:
         """Cumulative explained variance ratio of that many components."""
         return float(self.ratio[:code_size].sum())
 
+    def text(self) -> str:
+        """The code sizes and what they explain, in a line."""
+        sizes = ", ".join(map(str, self.code_sizes))
+        explained = ", ".join(f"{self.reached(size):.2%}" for size in self.code_sizes)
+        return f"code size {sizes} (so many principal components explain {explained} of the variance)"
+
 
 def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:
     """PCA of the development set, and the code sizes it proposes.

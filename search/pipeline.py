@@ -111,6 +111,8 @@ def run_search(
         _write_text(directory / "settings.toml", to_toml(settings))
         _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
         write_bottleneck(proposal, directory)
+        if verbose:
+            print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
         baseline = pca_baseline(dataset.development, folds, proposal.code_sizes, dataset.value_range)
         ledger.put_baseline(proposal.code_sizes, baseline)
         unfinished = set(ledger.unfinished()) & set(trials)

@@ -146,6 +146,14 @@ def test_importing_the_search_imports_nothing_slow() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["console", "tables", "selection", "runner"])
+def test_reading_tables_and_steering_workers_imports_no_torch(module: str) -> None:
+    """A table need not wait for torch, scikit-learn and matplotlib, nor the first trial for the driver's own torch."""
+    code = f"import sys, search.{module}; print(sorted({{'torch', 'sklearn', 'matplotlib'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_only_evaluate_reads_the_test_split() -> None:
     """No other module has an expression `something.test` or `something.test_labels`.
 

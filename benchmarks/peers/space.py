@@ -21,8 +21,9 @@ Point = tuple[tuple[int, ...], str, float]
 
 
 def points() -> list[Point]:
-    """All configurations."""
-    return list(product(HIDDEN, CODE_ACTIVATIONS, LEARNING_RATES))
+    """All configurations, or every n-th if the command line says so after the table's name."""
+    every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    return list(product(HIDDEN, CODE_ACTIVATIONS, LEARNING_RATES))[::every]
 
 
 def layer_sizes(hidden: tuple[int, ...]) -> tuple[int, ...]:
