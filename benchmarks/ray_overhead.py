@@ -1,8 +1,8 @@
 """What a trial costs the driver: searches of 10, 100 and 1,000 trials that have almost nothing to train.
 
 `python benchmarks/ray_overhead.py [--repeats 3] [--json FILE]`. The driver's CPU time includes Tune, our callback, the
-ledger and the progress display. First every trial is a Tune trial of its own, then they are in packs, as in a real
-search; start-up is what the search of 10 trials takes.
+ledger and the progress display. First every trial is a Tune trial of its own; then they are put in packs as a search
+does it, and trials as small as these all go into one. Start-up is what the search of 10 trials takes.
 """
 
 import argparse
@@ -32,10 +32,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with connected_ray(None, ResourceSettings()):
-        search(COUNTS[0], packed=False)  # warm-up
+        for packed in (False, True):  # warm-up
+            search(COUNTS[0], packed=packed)
         raw = {
             name: {n: [search(n, packed=packed) for _ in range(arguments.repeats)] for n in COUNTS}
-            for name, packed in (("a Tune trial each", False), ("in packs", True))
+            for name, packed in (("a Tune trial each", False), ("in one pack", True))
         }
     if arguments.json:
         arguments.json.write_text(json.dumps({"environment": environment(1), "cpu_and_wall": raw}, indent=1) + "\n")

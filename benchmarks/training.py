@@ -157,23 +157,39 @@ def floor(work: Work, n_train: Sequence[int], n_validation: Sequence[int]) -> fl
 
 
 def _least(layers: Sequence[tuple[int, int]], g: int, rows: int, *, backward: bool) -> float:
-    """Seconds per model of the products: one model at a time, or all folds batched, whichever is faster."""
-    return min(_timed(_products(layers, n, rows, backward=backward)) / n for n in (1, g))
+    """Seconds per model of the products, in whichever way is fastest.
+
+    One model at a time, or all folds batched; matrices stored by rows, or with the longer side innermost.
+    """
+    ways = [(n, long) for n in (1, g) for long in (False, True)]
+    return min(_timed(_products(layers, n, rows, backward=backward, long=long)) / n for n, long in ways)
 
 
-def _products(layers: Sequence[tuple[int, int]], g: int, rows: int, *, backward: bool) -> Callable[[], None]:
-    values = [torch.randn(g, rows, layers[0][0])] + [torch.randn(g, rows, n_out) for _, n_out in layers]
-    weights = [torch.randn(g, n_in, n_out) for n_in, n_out in layers]
-    gradients = [torch.empty_like(weight) for weight in weights]
-    outputs = [torch.empty_like(value) for value in values]
+def _products(
+    layers: Sequence[tuple[int, int]], g: int, rows: int, *, backward: bool, long: bool
+) -> Callable[[], None]:
+    def matrices(n_rows: int, n_columns: int) -> torch.Tensor:
+        if long and n_columns < n_rows:
+            return torch.randn(g, n_columns, n_rows).mT
+        return torch.randn(g, n_rows, n_columns)
+
+    def multiply(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+        if out.is_contiguous():
+            torch.bmm(a, b, out=out)
+        else:
+            torch.bmm(b.mT, a.mT, out=out.mT)
+
+    widths = [layers[0][0], *(n_out for _, n_out in layers)]
+    values, outputs = ([matrices(rows, width) for width in widths] for _ in range(2))
+    weights, gradients = ([matrices(*layer) for layer in layers] for _ in range(2))
 
     def run() -> None:
         for layer, weight in enumerate(weights):
-            torch.bmm(values[layer], weight, out=outputs[layer + 1])
+            multiply(values[layer], weight, outputs[layer + 1])
         for layer in reversed(range(len(weights))) if backward else ():
-            torch.bmm(values[layer].transpose(1, 2), values[layer + 1], out=gradients[layer])
+            multiply(values[layer].mT, values[layer + 1], gradients[layer])
             if layer:
-                torch.bmm(values[layer + 1], weights[layer].transpose(1, 2), out=outputs[layer])
+                multiply(values[layer + 1], weights[layer].mT, outputs[layer])
 
     return run
 

@@ -1,9 +1,12 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
+import atexit
 import gc
 import os
+import shlex
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -125,7 +128,7 @@ def select(directory: Directory, rule: RuleOption = None) -> None:
     from search import select as select_
 
     print(console.selection_text(select_(directory, rule)))  # type: ignore[arg-type]  # it refuses other rules
-    print(f"Train it: ae-search retrain {directory}")
+    print(f"Train it: ae-search retrain {shlex.quote(str(directory))}")
 
 
 @app.command()
@@ -169,15 +172,18 @@ def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile
 
 
 def script() -> None:
-    """What the installed command calls: `main`, and then the end of the process.
+    """What the installed command calls: `main`, and then the end of the process, with what was registered for it.
 
-    Python would first take torch, pandas and Ray apart, object by object, for one or two seconds.
+    Python would also take torch, pandas and Ray apart, object by object, for one or two seconds.
     """
     try:
         main()
     except SystemExit as end:
-        sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 1)
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(AttributeError, OSError, ValueError):  # it was closed from the start, or is by now
+                stream.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)
 
 
 def main() -> None:
@@ -188,7 +194,8 @@ def main() -> None:
     gc.set_threshold(100_000)
     try:
         status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it was closed
+            sys.stdout.flush()
     except _UsageError as error:
         message = error.format_message()
         _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See ae-search --help.", 2)

@@ -2,10 +2,12 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -37,28 +39,20 @@ def connected_ray(address: str | None, resources: ResourceSettings) -> Iterator[
     if ray.is_initialized():
         yield resources.max_concurrent_trials
         return
-    if address:
-        _join(address)
-    else:
-        n_cpus = len(os.sched_getaffinity(0))
-        if resources.max_concurrent_trials:
-            # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
-            n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
-        with _on_loopback():
-            ray.init(
-                address="local",
-                num_cpus=n_cpus,
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
     worker = ray._private.worker
-    before, worker.print_to_stdstream = worker.print_to_stdstream, _print_shortly
+    before = worker.print_to_stdstream
     try:
+        with _own_sigterm():
+            if address:
+                _join(address)
+            else:
+                _start(resources)
+        worker.print_to_stdstream = _print_shortly
         yield resources.max_concurrent_trials if address else None
     finally:
         worker.print_to_stdstream = before
-        ray.shutdown()
+        with _own_sigterm():
+            ray.shutdown()
 
 
 def trial_resources(resources: ResourceSettings) -> dict[str, float]:
@@ -85,6 +79,33 @@ def dead_processes() -> str:
     node = ray._private.worker._global_node  # there is no public way to ask
     died = {kind for kind, _process in node.dead_processes()} if node is not None else set()
     return " and ".join(sorted(died & {"raylet", "gcs_server"}))
+
+
+def _start(resources: ResourceSettings) -> None:
+    """Start a Ray that ends with this process."""
+    n_cpus = len(os.sched_getaffinity(0))
+    if resources.max_concurrent_trials:
+        # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
+        n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
+    with _on_loopback():
+        ray.init(
+            address="local",
+            num_cpus=n_cpus,
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """What SIGTERM does stays as it is: Ray's start sets a handler of its own, and Ray's end takes away any."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if current_thread() is main_thread():  # elsewhere nobody can set handlers, Ray neither
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _print_shortly(message: Mapping[str, Any], **_: Any) -> None:

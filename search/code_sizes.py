@@ -30,7 +30,7 @@ class Bottleneck:
         """The code sizes and what they explain, in a line."""
         sizes = ", ".join(map(str, self.code_sizes))
         explained = ", ".join(f"{self.reached(size):.2%}" for size in self.code_sizes)
-        return f"code size {sizes} (so many principal components explain {explained} of the variance)"
+        return f"code size {sizes}, with which PCA explains {explained} of the variance"
 
 
 def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:

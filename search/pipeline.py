@@ -111,8 +111,6 @@ def run_search(
         _write_text(directory / "settings.toml", to_toml(settings))
         _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
         write_bottleneck(proposal, directory)
-        if verbose:
-            print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
         baseline = pca_baseline(dataset.development, folds, proposal.code_sizes, dataset.value_range)
         ledger.put_baseline(proposal.code_sizes, baseline)
         unfinished = set(ledger.unfinished()) & set(trials)
@@ -127,6 +125,8 @@ def run_search(
             checkpoints = f"{store.rstrip('/')}/{ledger.search_id()}"
         if packs:
             make_folder(checkpoints)
+            if verbose:
+                print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
             from search.cluster import connected_ray  # Ray is slow to import, and not needed where all is done
 
             before = load_trials(directory)
@@ -138,7 +138,7 @@ def run_search(
                 max_epochs=search.max_epochs,
                 enabled=verbose,
             )
-            with monitor, connected_ray(address, settings.resources) as max_concurrent_trials:
+            with monitor, connected_ray(address, settings.resources) as tune_cap:
                 from search.runner import run_trials  # Tune is slow too, and Ray's processes still start
 
                 run_trials(
@@ -159,7 +159,7 @@ def run_search(
                     resources=settings.resources,
                     ledger=ledger,
                     progress=monitor,
-                    max_concurrent_trials=max_concurrent_trials,
+                    max_concurrent_trials=tune_cap,
                 )
         if not unfinished.intersection(ledger.unfinished()):
             remove_folder(checkpoints)

@@ -17,6 +17,7 @@ from search.cluster import dead_processes, trial_resources
 from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
 from search.settings import ResourceSettings
 
+# After search.cluster, which prepares what Ray reads when it is imported.
 # isort: split
 from ray import tune
 
@@ -55,6 +56,7 @@ def run_trials(
 
     Raises:
         ValueError: If no node has the resources of one trial.
+        Exception: Ray's, if there is no connection (`connected_ray` makes one).
     """
     with _interrupts() as interrupted, tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
         given = trial_resources(resources)

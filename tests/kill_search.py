@@ -35,6 +35,8 @@ max_epochs = 60
 checkpoint_every_s = 1
 max_failures = 1000
 """
+Family = dict[psutil.Process, str]
+"""Processes with their commands."""
 VICTIMS = {"worker": 0.7, "raylet": 0.1, "driver": 0.2}
 
 
@@ -52,7 +54,7 @@ def main() -> None:
         status = _start(results, "calm").wait(600)
         assert status == 0, f"the undisturbed search ended with {status}"
         kills: Counter[str] = Counter()
-        lingering: dict[int, str] = {}
+        lingering: Family = {}
         while kills.total() < arguments.kills:
             kills += _disturbed_search(results, chance, arguments.kills - kills.total(), lingering)
             compare(results / "calm", results / "killed")
@@ -71,7 +73,7 @@ def compare(expected: Path, found: Path) -> None:
         pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
-def _disturbed_search(results: Path, chance: random.Random, n_kills: int, lingering: dict[int, str]) -> "Counter[str]":
+def _disturbed_search(results: Path, chance: random.Random, n_kills: int, lingering: Family) -> "Counter[str]":
     """One search from its start to its end, with up to so many kills; what was killed."""
     kills: Counter[str] = Counter()
     driver = _start(results, "killed", "--fresh")
@@ -82,17 +84,24 @@ def _disturbed_search(results: Path, chance: random.Random, n_kills: int, linger
             time.sleep(chance.uniform(0, 2))
         family = _descendants(driver.pid)
         if victim is not None and driver.poll() is None:
-            pids = [driver.pid] if victim == "driver" else [p for p, command in family.items() if _is(victim, command)]
-            if not pids:
+            victims = [process for process, command in family.items() if _is(victim, command)]
+            if victim == "driver":
+                driver.kill()
+            elif not victims:
                 continue
-            with suppress(ProcessLookupError):  # it has just ended: that is no kill
-                os.kill(chance.choice(pids), signal.SIGKILL)
-                kills[victim] += 1
+            else:
+                try:
+                    chance.choice(victims).kill()
+                except psutil.NoSuchProcess:  # it has just ended: that is no kill
+                    continue
+            kills[victim] += 1
         if victim == "worker" and driver.poll() is None:
             continue
         status = driver.wait(600 if victim is None else 60)
         # What computes ends at once; Ray's agents and workers that were just starting look for their node for a minute.
-        busy = {pid: command for pid, command in family.items() if _is("worker", command) or _is("raylet", command)}
+        busy = {
+            process: command for process, command in family.items() if _is("worker", command) or _is("raylet", command)
+        }
         _wait_until_gone(busy, 20)
         lingering |= family
         if status == 0:
@@ -107,7 +116,7 @@ def _start(results: Path, name: str, *options: str) -> "subprocess.Popen[bytes]"
         return subprocess.Popen(command, cwd=results, stdout=log, stderr=log)
 
 
-def _wait_for_worker(driver: "subprocess.Popen[bytes]") -> dict[int, str]:
+def _wait_for_worker(driver: "subprocess.Popen[bytes]") -> Family:
     """The driver's descendants once a worker is among them; empty if the driver ended before."""
     deadline = time.monotonic() + 120
     while driver.poll() is None:
@@ -123,20 +132,20 @@ def _is(victim: str, command: str) -> bool:
     return "ImplicitFunc" in command if victim == "worker" else "/raylet/raylet " in command
 
 
-def _descendants(pid: int) -> dict[int, str]:
-    """Commands of all processes below one, by pid."""
+def _descendants(pid: int) -> Family:
+    """All processes below one, with their commands."""
     found = {}
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                found[child.pid] = " ".join(child.cmdline())
+                found[child] = " ".join(child.cmdline())
     return found
 
 
-def _wait_until_gone(processes: dict[int, str], seconds: float) -> None:
+def _wait_until_gone(processes: Family, seconds: float) -> None:
     """Wait until none of these processes is left; zombies count."""
     deadline = time.monotonic() + seconds
-    while left := {pid: command for pid, command in processes.items() if Path(f"/proc/{pid}").exists()}:
+    while left := {process: command for process, command in processes.items() if process.is_running()}:
         assert time.monotonic() < deadline, f"processes are left: {left}"
         time.sleep(0.1)
 

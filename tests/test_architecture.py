@@ -87,8 +87,8 @@ def _importers(*packages: str) -> set[str]:
     return {module for module in SOURCES if any(name.split(".")[0] in packages for name in _imports(module))}
 
 
-def test_only_the_two_sides_of_the_boundary_import_ray() -> None:
-    """Ray is imported where it is started, by the driver's and the worker's file, and by no other."""
+def test_ray_is_imported_by_three_files() -> None:
+    """Where Ray is started, the driver's side and the worker's."""
     assert _importers("ray") == {"search.cluster", "search.runner", "search.trainable"}
 
 

@@ -166,6 +166,7 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_thousand_trials(tmp_path: Path) -> None:
     """The driver's memory does not grow by more than 50 MB over the second thousand."""
+    from search.cluster import connected_ray
     from search.runner import run_trials
 
     values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
@@ -183,6 +184,7 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
         Monitor(
             labels=dict.fromkeys(trials, "4-2"), n_trials=2000, n_done=0, best=None, max_epochs=1, enabled=False
         ) as monitor,
+        connected_ray(None, ResourceSettings()),
     ):
         ledger.enter_trials(trials)
         run_trials(

@@ -1,7 +1,5 @@
 """One small search for all tests that look at what a search leaves, and one Ray for those that search themselves."""
 
-import logging
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +12,7 @@ import pytest
 
 from search import SearchResult, SearchSettings, parse_settings, run_search
 from search.cli import main
+from search.settings import ResourceSettings
 
 # How long an example takes says nothing on a machine that does other things too.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -23,20 +22,10 @@ hypothesis.settings.load_profile("no deadline")
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A Ray that `run_search` finds and uses, so that not every test waits for one of its own."""
-    import search.runner  # noqa: F401  # it prepares Ray's environment, which must be done before Ray is imported
+    from search.cluster import connected_ray
 
-    import ray  # isort: skip
-
-    ray.init(
-        address="local",
-        num_cpus=min(2, len(os.sched_getaffinity(0))),
-        include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
-        _node_ip_address="127.0.0.1",
-    )
-    yield
-    ray.shutdown()
+    with connected_ray(None, ResourceSettings(max_concurrent_trials=2)):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,10 @@ import torch
 from ae_model import Configuration, cross_validate, load_dataset, make_folds
 from search import SearchSettings, load_epochs, load_trials, parse_settings, run_search
 from search.cli import main
+from search.cluster import connected_ray, trial_resources
 from search.console import status_text
 from search.packs import make_packs
-from search.settings import to_toml
+from search.settings import ResourceSettings, to_toml
 
 COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
 DEEP = "20-20-20-20-20-20"
@@ -157,15 +158,20 @@ def test_a_quiet_search(table_csv: Path, tmp_path: Path) -> None:
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    """All processes below one."""
-    return psutil.Process(pid).children(recursive=True)
+    """All processes below one, as long as it lives."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).children(recursive=True)
+    return []
 
 
 def _workers(pid: int) -> list[psutil.Process]:
     """Those of them that train."""
-    with suppress(psutil.NoSuchProcess):  # another has ended meanwhile
-        return [child for child in _family(pid) if "ImplicitFunc" in child.name()]
-    return []
+    found = []
+    for child in _family(pid):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "ImplicitFunc" in child.name():
+                found.append(child)
+    return found
 
 
 def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -254,7 +260,31 @@ def test_a_killed_raylet_ends_the_search_with_a_line(table_csv: Path, tmp_path: 
     lines = errors.splitlines()
     assert lines[-1].startswith("ae-search: Ray's own raylet was killed")
     assert lines[-1].endswith("run the same command again.")
-    assert all(re.match("Searching|[0-9]+/[0-9]+ trials|Ray: |ae-search: ", line) for line in lines), errors
+    known = "birds: code size|Searching|[0-9]+/[0-9]+ trials|Ray: |ae-search: "
+    assert all(re.match(known, line) for line in lines), errors
+
+
+def test_a_search_is_interrupted_while_its_winner_is_trained(table_csv: Path, tmp_path: Path) -> None:
+    """SIGTERM means the same when Ray has left: one line, status 130."""
+    settings = _settings(table_csv, hidden=["5"], max_epochs=30, learning_rate=0.01)
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("Retraining") for line in process.stderr)
+        process.terminate()
+        errors = process.stderr.read()
+    assert process.returncode == 130
+    assert re.fullmatch("ae-search: interrupted.*\n", errors)
+
+
+def test_a_ray_that_is_there_is_used_and_stays(local_ray: None) -> None:
+    """Then Tune must mind the cap on trials at once; what a trial needs is held against what the nodes have."""
+    for _ in range(2):
+        with connected_ray(None, ResourceSettings(max_concurrent_trials=1)) as tune_cap:
+            assert tune_cap == 1
+    assert trial_resources(ResourceSettings()) == {"CPU": 1, "GPU": 0}
+    with pytest.raises(ValueError, match=r"a trial needs 1000 CPUs and 0 GPUs, but no node .*Lower"):
+        trial_resources(ResourceSettings(cpus_per_trial=1000))
 
 
 def test_a_cluster_that_is_not_there(table_csv: Path, tmp_path: Path) -> None:
