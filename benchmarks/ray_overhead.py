@@ -15,11 +15,10 @@ import numpy as np
 from training import environment
 
 from ae_model import Configuration, make_folds
-from search.cluster import connected_ray
 from search.ledger import Ledger
 from search.monitor import Monitor
 from search.packs import make_packs
-from search.runner import run_trials
+from search.runner import connected_ray, run_trials
 from search.settings import ResourceSettings
 
 COUNTS = (10, 100, 1000)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,11 @@ class CheckpointFile:
             filesystem.delete_file(f"{folder}/{self.name}")
 
 
+def checkpoint_file(folder: str, trial_ids: Sequence[str], evaluation: Mapping[str, Any]) -> CheckpointFile:
+    """A pack's checkpoint; what `trial_ids` do not tell and numbers depend on are the device and its threads."""
+    return CheckpointFile(folder, trial_ids, {name: evaluation[name] for name in ("device", "n_threads")})
+
+
 def make_folder(folder: str) -> None:
     """Make a folder of checkpoints.
 
@@ -98,8 +103,34 @@ def remove_folder(folder: str) -> None:
         filesystem.delete_dir(path)
 
 
-def clear_folder(folder: str, *, keep: Collection[str]) -> None:
-    """Delete all files of a folder of checkpoints but those of these names."""
+def clear_checkpoints(
+    folder: str,
+    packs: Iterable[Iterable[str]],
+    evaluation: Mapping[str, Any],
+    *,
+    unfinished: Set[str],
+    recorded: Mapping[str, int],
+) -> None:
+    """Delete what no coming trial can use.
+
+    Args:
+        folder: As in `CheckpointFile`.
+        packs: Trial ids of each pack that is going to be trained.
+        evaluation: As in `checkpoint_file`.
+        unfinished: Trial ids that are wanted.
+        recorded: Last recorded epoch by trial id: a copied or restored ledger may be older than a checkpoint, and what
+            comes before the checkpoint is not reported again.
+    """
+    keep = set()
+    for pack in packs:
+        trial_ids = list(pack)
+        file = checkpoint_file(folder, trial_ids, evaluation)
+        state = file.load()
+        if state is not None and {"epoch", "configurations"} <= state.keys():
+            wanted = [(number, trial_id) for number, trial_id in enumerate(trial_ids) if trial_id in unfinished]
+            going, epoch = state["configurations"].tolist(), int(state["epoch"])
+            if all(number in going and recorded.get(trial_id, 0) >= epoch for number, trial_id in wanted):
+                keep.add(file.name)
     with suppress(*_UNUSABLE):
         filesystem, path = fs.FileSystem.from_uri(folder)
         for info in filesystem.get_file_info(fs.FileSelector(path)):

@@ -127,7 +127,10 @@ def run_search(
             make_folder(checkpoints)
             if verbose:
                 print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
-            from search.cluster import connected_ray  # Ray is slow to import, and not needed where all is done
+            from search.runner import (
+                connected_ray,
+                run_trials,
+            )  # Ray is slow to import, and not needed where all is done
 
             before = load_trials(directory)
             monitor = Monitor(
@@ -139,8 +142,6 @@ def run_search(
                 enabled=verbose,
             )
             with monitor, connected_ray(address, settings.resources) as tune_cap:
-                from search.runner import run_trials  # Tune is slow too, and Ray's processes still start
-
                 run_trials(
                     packs,
                     unfinished=unfinished,
@@ -161,10 +162,12 @@ def run_search(
                     progress=monitor,
                     max_concurrent_trials=tune_cap,
                 )
+                write_tables(directory)  # before Ray's end, which takes a second
+        else:
+            write_tables(directory)
         if not unfinished.intersection(ledger.unfinished()):
             remove_folder(checkpoints)
     table = load_trials(directory)
-    write_tables(directory)
     if not (table["rank"].notna()).any():
         reasons = "; ".join(sorted({str(error) for error in table["error"].dropna()})) or "every trial diverged"
         raise RuntimeError(f"{directory}: no trial could be finished ({reasons}).")

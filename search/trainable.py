@@ -12,7 +12,7 @@ import numpy as np
 from ray import tune
 
 from ae_model.configuration import Configuration, EpochRecord
-from search.checkpoints import CheckpointFile
+from search.checkpoints import checkpoint_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,11 +81,6 @@ def train_pack(
         file.remove()
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
         tune.report({"report": Report(error=f"{type(error).__name__}: {error}")})
-
-
-def checkpoint_file(folder: str, trial_ids: Sequence[str], evaluation: Mapping[str, Any]) -> CheckpointFile:
-    """A pack's checkpoint; what `trial_ids` do not tell and numbers depend on are the device and its threads."""
-    return CheckpointFile(folder, trial_ids, {name: evaluation[name] for name in ("device", "n_threads")})
 
 
 def _start(

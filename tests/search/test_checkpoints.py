@@ -14,7 +14,7 @@ import torch
 from ae_model import Configuration, make_folds
 from ae_model.configuration import EpochRecord
 from ae_model.cross_validation import CrossValidation
-from search.checkpoints import CheckpointFile, clear_folder, make_folder, remove_folder
+from search.checkpoints import CheckpointFile, checkpoint_file, clear_checkpoints, make_folder, remove_folder
 
 VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)
 FOLDS = make_folds(53, 5, seed=0)
@@ -154,7 +154,7 @@ def test_a_place_that_is_none_is_no_failure() -> None:
         file.save({"x": torch.ones(1)})
         assert file.load() is None
         file.remove()
-        clear_folder(folder, keep=set())
+        clear_checkpoints(folder, [["a"]], {"device": "cpu", "n_threads": 1}, unfinished={"a"}, recorded={"a": 1})
         remove_folder(folder)
 
 
@@ -162,12 +162,28 @@ def test_a_folder_is_cleared(tmp_path: Path) -> None:
     """Of what no coming trial can use; of everything with the folder itself."""
     folder = tmp_path / "checkpoints"
     make_folder(str(folder))
-    files = [CheckpointFile(str(folder), [name], {}) for name in "abc"]
-    for file in files:
-        file.save({"x": torch.ones(1)})
+    evaluation = {"device": "cpu", "n_threads": 1}
+    state = {"epoch": torch.tensor(7), "configurations": torch.tensor([0, 1])}
+    first_gone = state | {"configurations": torch.tensor([1])}
+    packs = {
+        "kept": (["a1", "a2"], state),
+        "ledger is older": (["b1", "b2"], state),
+        "nothing recorded": (["c1", "c2"], state),
+        "a wanted one is not in it": (["d1", "d2"], first_gone),
+        "the one not in it is done": (["e1", "e2"], first_gone),
+        "no checkpoint of ours": (["f1", "f2"], {"x": torch.ones(1)}),
+    }
+    files = {name: checkpoint_file(str(folder), ids, evaluation) for name, (ids, _) in packs.items()}
+    for name, (_, saved) in packs.items():
+        files[name].save(saved)
+    CheckpointFile(str(folder), ["of another search"], {}).save(state)
     (folder / "old.tmp").write_text("")
-    clear_folder(str(folder), keep={files[1].name})
-    assert os.listdir(folder) == [files[1].name]
+    unfinished = {trial_id for ids, _ in packs.values() for trial_id in ids} - {"e1"}
+    recorded = dict.fromkeys(unfinished, 7) | {"b2": 6}
+    del recorded["c1"]
+    ids = [ids for ids, _ in packs.values()]
+    clear_checkpoints(str(folder), ids, evaluation, unfinished=unfinished, recorded=recorded)
+    assert set(os.listdir(folder)) == {files["kept"].name, files["the one not in it is done"].name}
     remove_folder(str(folder))
     assert os.listdir(tmp_path) == []
 
