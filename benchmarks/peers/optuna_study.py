@@ -21,13 +21,14 @@ def main() -> None:
                 space.VALUE_RANGE,
                 space.layer_sizes(hidden),
                 fold,
+                k,
                 space.EPOCHS,
                 space.BATCH_SIZE,
                 workers=0,
                 learning_rate=rate,
                 code_activation=activation,
             )
-            for fold in folds
+            for k, fold in enumerate(folds)
         ]
         return sum(losses[number]) / len(folds)
 

@@ -18,13 +18,14 @@ def evaluate(point: space.Point) -> tuple[space.Point, list[float]]:
             scaled,
             space.layer_sizes(hidden),
             fold,
+            number,
             space.EPOCHS,
             space.BATCH_SIZE,
             fused=True,
             learning_rate=rate,
             code_activation=activation,
         )
-        for fold in folds
+        for number, fold in enumerate(folds)
     ]
 
 

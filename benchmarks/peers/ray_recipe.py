@@ -20,13 +20,14 @@ def trainable(config: dict[str, object]) -> None:
             space.VALUE_RANGE,
             space.layer_sizes(hidden),
             fold,
+            number,
             space.EPOCHS,
             space.BATCH_SIZE,
             workers=0,
             learning_rate=rate,
             code_activation=activation,
         )
-        for fold in folds
+        for number, fold in enumerate(folds)
     ]
     tune.report({"losses": losses, "val_mse": sum(losses) / len(losses)})
 

@@ -1,6 +1,7 @@
 """The search of work E, for all peers: 96 configurations x 5 folds x 30 epochs, batch 64, on the bundled digits."""
 
 import sys
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -31,6 +32,7 @@ def layer_sizes(hidden: tuple[int, ...]) -> tuple[int, ...]:
     return (64, *hidden, CODE_SIZE)
 
 
+@cache
 def samples() -> tuple[np.ndarray, list[Fold]]:
     """Development samples, uint8 from 0 to 16, and the folds."""
     values = load_dataset("digits").development
