@@ -16,8 +16,8 @@ class Activation:
     Attributes:
         module: Makes the `nn.Module` that computes f.
         apply: Maps the pre-activation z to f(z); may overwrite z where `from_output` is true.
-        backward: Maps (gradient in f(z), saved) to the gradient in z; saved is f(z) where `from_output` is true, else
-            z. Overwrites the gradient.
+        backward: Turns the gradient in f(z) into the gradient in z, in place; its second argument is f(z) where
+            `from_output` is true, else z.
         from_output: Whether f'(z) is a function of f(z), so that z need not be kept.
     """
 

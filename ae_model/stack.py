@@ -9,8 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ae_model.activations import activation
+from ae_model.adam import AdamCall
 from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_activations
 from ae_model.configuration import ZERO_AT_ZERO, checked_layer_sizes
+
+_Pair = tuple[Tensor, Tensor]
+"""Matrices and their transposes: a step takes dozens of these, and making such a view takes a microsecond."""
 
 
 class AutoencoderStack:
@@ -70,8 +74,7 @@ class AutoencoderStack:
         self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq = (
             torch.zeros(g * n_parameters, device=device, dtype=dtype) for _ in range(4)
         )
-        self.weights, self.biases = self._views(self._flat)
-        self._weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
+        self._make_views()
         for j, (sizes, generator) in enumerate(zip(self.members, generators, strict=True)):
             for layer, (n_in, n_out) in enumerate(pairwise((*sizes, *sizes[-2::-1]))):
                 weight, bias = initial_linear(n_in, n_out, generator)
@@ -79,14 +82,14 @@ class AutoencoderStack:
                 self.biases[layer][j, 0, :n_out] = bias
         self._adam_keys = list(zip(learning_rates, n_batches, strict=True))
         self._adam_calls = self._make_adam_calls([0.0] * g)
-        self._buffers: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        self._buffers: dict[int, tuple[list[_Pair], list[_Pair]]] = {}
 
     def forward(
         self, x: Float[Tensor, "members batch input"]
     ) -> tuple[Float[Tensor, "members batch input"], Float[Tensor, "members batch code"]]:
         """Reconstructions and codes of each member's own batch; both are overwritten by the next call."""
-        values = self._forward(x)
-        return values[-1], values[self._code_layer]
+        values = self._forward(_pair(x))
+        return values[-1][0], values[self._code_layer][0]
 
     def train_step(
         self,
@@ -106,23 +109,24 @@ class AutoencoderStack:
         Returns:
             Each member's sum of squared errors over the rows that count, before the step.
         """
-        values = self._forward(x)
-        _, gradients = self._buffers[x.shape[1]]
-        gradient = torch.sub(values[-1], x, out=gradients[-1])
+        below = _pair(x)
+        values = self._forward(below)
+        preactivations, gradients = self._buffers[x.shape[1]]
+        gradient = gradients[-1]
+        errors = torch.sub(values[-1][0], x, out=gradient[0])
         if mask is not None:
-            gradient.mul_(mask)
-        errors = gradient.view(len(gradient), 1, -1)
-        squared_error = torch.bmm(errors, errors.transpose(1, 2)).view(-1)
+            errors.mul_(mask)
+        rows_of_errors = errors.view(len(errors), 1, -1)
+        squared_error = torch.bmm(rows_of_errors, rows_of_errors.mT).view(-1)
         # d mse / d reconstruction = 2 (reconstruction - x) / (rows * features)
-        gradient.mul_(2 / (rows * x.shape[2]))
+        errors.mul_(2 / (rows * x.shape[2]))
         for layer in reversed(range(len(self._layers))):
             chosen = self._activations[layer]
-            gradient = chosen.backward(gradient, values[layer] if chosen.from_output else self._preactivations[layer])
-            below = values[layer - 1] if layer else x
-            _product(below.mT, gradient, out=self._weight_gradients[layer])
-            torch.sum(gradient, 1, keepdim=True, out=self._bias_gradients[layer])
+            chosen.backward(gradient[0], (values if chosen.from_output else preactivations)[layer][0])
+            _product((values[layer - 1] if layer else below)[::-1], gradient, out=self._weight_gradients[layer])
+            torch.sum(gradient[0], 1, keepdim=True, out=self._bias_gradients[layer])
             if layer:
-                gradient = _product(gradient, self.weights[layer].mT, out=gradients[layer - 1])
+                gradient = _product(gradient, self._weights[layer][::-1], out=gradients[layer - 1])
         self._adam_step(batch)
         return squared_error
 
@@ -146,8 +150,7 @@ class AutoencoderStack:
         self.members = [self.members[j] for j in chosen]
         self.code_sizes = self.code_sizes[chosen]
         self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq = states
-        self.weights, self.biases = self._views(self._flat)
-        self._weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
+        self._make_views()
         self._adam_keys = [self._adam_keys[j] for j in chosen]
         self._adam_calls = self._make_adam_calls([steps[j] for j in chosen])
         self._buffers.clear()
@@ -188,22 +191,33 @@ class AutoencoderStack:
                 linear.bias.copy_(bias[member, 0, : linear.out_features])
         return model
 
-    def _forward(self, x: Tensor) -> list[Tensor]:
+    def _forward(self, x: _Pair) -> list[_Pair]:
         """The value of every layer for x, in buffers that are kept for each batch size."""
-        g, rows, _ = x.shape
+        g, rows, _ = x[0].shape
         if rows not in self._buffers:
             # The last layer's values meet x, element by element, and so are stored as x is.
-            shapes = [_stored((g, rows, n_out)) for _, n_out in self._layers[:-1]] + [tuple(x.shape)]
-            self._buffers[rows] = tuple(
-                [_as_matrices(torch.empty(shape, device=x.device, dtype=x.dtype), rows) for shape in shapes]
+            shapes = [_stored((g, rows, n_out)) for _, n_out in self._layers[:-1]] + [tuple(x[0].shape)]
+            outputs, gradients = (
+                [
+                    _pair(_as_matrices(torch.empty(shape, device=x[0].device, dtype=x[0].dtype), rows))
+                    for shape in shapes
+                ]
                 for _ in range(2)
-            )  # type: ignore[assignment]  # a generator of two is a pair
+            )
+            self._buffers[rows] = outputs, gradients
         outputs, _ = self._buffers[rows]
-        values: list[Tensor] = []
-        self._preactivations = outputs
-        for weight, bias, chosen, out in zip(self.weights, self.biases, self._activations, outputs, strict=True):
-            values.append(chosen.apply(_product(values[-1] if values else x, weight, bias, out=out)))
+        values: list[_Pair] = []
+        for weight, bias, chosen, out in zip(self._weights, self._biases, self._activations, outputs, strict=True):
+            _product(values[-1] if values else x, weight, bias, out=out)
+            value = chosen.apply(out[0])
+            values.append(out if value is out[0] else _pair(value))
         return values
+
+    def _make_views(self) -> None:
+        self.weights, self.biases = self._views(self._flat)
+        self._weights, self._biases = [_pair(w) for w in self.weights], [_pair(b) for b in self.biases]
+        weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
+        self._weight_gradients = [_pair(w) for w in weight_gradients]
 
     def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Weights `(g, in, out)` and biases `(g, 1, out)` of each layer as views of one flat tensor."""
@@ -217,7 +231,7 @@ class AutoencoderStack:
         shapes = [shape for n_in, n_out in self._layers for shape in (_stored((g, n_in, n_out)), (g, 1, n_out))]
         return [part.view(s) for part, s in zip(torch.split(flat, [math.prod(s) for s in shapes]), shapes, strict=True)]
 
-    def _make_adam_calls(self, steps_taken: Sequence[float]) -> list["_AdamCall"]:
+    def _make_adam_calls(self, steps_taken: Sequence[float]) -> list[AdamCall]:
         """One call for each run of members that always step together; a single run is one flat tensor."""
         keys = self._adam_keys
         starts = [j for j, key in enumerate(keys) if j == 0 or key != keys[j - 1]]
@@ -228,59 +242,13 @@ class AutoencoderStack:
                 parts = [[state] for state in states]
             else:
                 parts = [[tensor[start:end] for tensor in self._tensors(state)] for state in states]
-            calls.append(_AdamCall(*keys[start], end - start, steps_taken[start], *parts))
+            calls.append(AdamCall(*keys[start], end - start, steps_taken[start], *parts))
         return calls
 
     def _adam_step(self, batch: int) -> None:
         for call in self._adam_calls:
             if batch < call.n_batches:
                 call.step()
-
-
-class _AdamCall:
-    """torch's fused Adam for members that share a learning rate and a step count."""
-
-    def __init__(
-        self,
-        learning_rate: float,
-        n_batches: int,
-        n_members: int,
-        steps_taken: float,
-        parameters: list[Tensor],
-        gradients: list[Tensor],
-        exp_avgs: list[Tensor],
-        exp_avg_sqs: list[Tensor],
-    ) -> None:
-        self.n_batches = n_batches
-        self.n_members = n_members
-        self._learning_rate = learning_rate
-        self._tensors = parameters, gradients, exp_avgs, exp_avg_sqs
-        self._step = torch.full((), steps_taken, device=parameters[0].device)
-
-    @property
-    def steps_taken(self) -> float:
-        """Adam steps that these members have taken."""
-        return float(self._step)
-
-    def step(self) -> None:
-        self._step += 1
-        parameters, gradients, exp_avgs, exp_avg_sqs = self._tensors
-        # What torch.optim.Adam(fused=True) calls in the end, after 25 microseconds of counting and sorting.
-        torch._fused_adam_(
-            parameters,
-            gradients,
-            exp_avgs,
-            exp_avg_sqs,
-            [],
-            [self._step] * len(parameters),
-            lr=self._learning_rate,
-            beta1=0.9,
-            beta2=0.999,
-            weight_decay=0.0,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
 
 
 def _stored(shape: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -298,13 +266,18 @@ def _as_matrices(stored: Tensor, rows: int) -> Tensor:
     return stored if stored.shape[1] == rows else stored.mT
 
 
-def _product(a: Tensor, b: Tensor, bias: Tensor | None = None, *, out: Tensor) -> Tensor:
-    """Write a @ b (+ bias) into `out` in the way it is stored: torch is slow where `out` is a transposed view."""
-    a, b, stored = (a, b, out) if out.is_contiguous() else (b.mT, a.mT, out.mT)
+def _pair(matrices: Tensor) -> _Pair:
+    return matrices, matrices.mT
+
+
+def _product(a: _Pair, b: _Pair, bias: _Pair | None = None, *, out: _Pair) -> _Pair:
+    """Write a @ b (+ bias) into `out` in the way it is stored: torch is slow where it is to write a transposed view."""
+    by_rows = out[0].is_contiguous()
+    first, second, stored = (a[0], b[0], out[0]) if by_rows else (b[1], a[1], out[1])
     if bias is None:
-        torch.bmm(a, b, out=stored)
+        torch.bmm(first, second, out=stored)
     else:
-        torch.baddbmm(bias if stored is out else bias.mT, a, b, out=stored)
+        torch.baddbmm(bias[0] if by_rows else bias[1], first, second, out=stored)
     return out
 
 

@@ -1,0 +1,62 @@
+"""Adam (Kingma, Ba, 2015) as one call for all tensors of members that step together."""
+
+import torch
+from torch import Tensor
+
+
+class AdamCall:
+    """torch's fused Adam for members that share a learning rate and a step count.
+
+    Args:
+        learning_rate: > 0; everything else is torch's default.
+        n_batches: Of these members in an epoch.
+        n_members: How many they are.
+        steps_taken: Steps before this one's first.
+        parameters: Of all members, in as few tensors as their memory allows.
+        gradients: As the parameters; read at each step.
+        exp_avgs: Adam's first moments.
+        exp_avg_sqs: Adam's second moments.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float,
+        n_batches: int,
+        n_members: int,
+        steps_taken: float,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        exp_avgs: list[Tensor],
+        exp_avg_sqs: list[Tensor],
+    ) -> None:
+        self.n_batches = n_batches
+        self.n_members = n_members
+        self._learning_rate = learning_rate
+        self._tensors = parameters, gradients, exp_avgs, exp_avg_sqs
+        self._step = torch.full((), steps_taken, device=parameters[0].device)
+
+    @property
+    def steps_taken(self) -> float:
+        """Adam steps that these members have taken."""
+        return float(self._step)
+
+    def step(self) -> None:
+        """One step, in place."""
+        self._step += 1
+        parameters, gradients, exp_avgs, exp_avg_sqs = self._tensors
+        # What torch.optim.Adam(fused=True) calls in the end, after 25 microseconds of counting and sorting.
+        torch._fused_adam_(
+            parameters,
+            gradients,
+            exp_avgs,
+            exp_avg_sqs,
+            [],
+            [self._step] * len(parameters),
+            lr=self._learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
