@@ -1,4 +1,4 @@
-"""Activations by name: a module for `SymmetricAutoencoder`, and value and derivative for `AutoencoderStack`."""
+"""Activations by name: a module for `SymmetricAutoencoder`; value and gradient, in place, for `AutoencoderStack`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Activation:
 
     Attributes:
         module: Makes the `nn.Module` that computes f.
-        apply: Maps the pre-activation z to f(z); may overwrite z where `from_output` is true.
+        apply: Maps the pre-activation z to f(z), in place where `from_output` is true.
         backward: Turns the gradient in f(z) into the gradient in z, in place; its second argument is f(z) where
             `from_output` is true, else z.
         from_output: Whether f'(z) is a function of f(z), so that z need not be kept.
@@ -23,7 +23,7 @@ class Activation:
 
     module: Callable[[], nn.Module]
     apply: Callable[[Tensor], Tensor]
-    backward: Callable[[Tensor, Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor], object]
     from_output: bool = True
 
 

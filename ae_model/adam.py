@@ -9,9 +9,9 @@ class AdamCall:
 
     Args:
         learning_rate: > 0; everything else is torch's default.
-        n_batches: Of these members in an epoch.
-        n_members: How many they are.
-        steps_taken: Steps before this one's first.
+        n_batches: Batches of an epoch in which these members take a step; kept for the caller.
+        n_members: Number of these members; kept for the caller.
+        steps_taken: Adam steps that these members have taken before.
         parameters: Of all members, in as few tensors as their memory allows.
         gradients: As the parameters; read at each step.
         exp_avgs: Adam's first moments.

@@ -123,10 +123,10 @@ class AutoencoderStack:
         for layer in reversed(range(len(self._layers))):
             chosen = self._activations[layer]
             chosen.backward(gradient[0], (values if chosen.from_output else preactivations)[layer][0])
-            _product((values[layer - 1] if layer else below)[::-1], gradient, out=self._weight_gradients[layer])
+            _product((values[layer - 1] if layer else below)[::-1], gradient, out=self._weight_gradient_pairs[layer])
             torch.sum(gradient[0], 1, keepdim=True, out=self._bias_gradients[layer])
             if layer:
-                gradient = _product(gradient, self._weights[layer][::-1], out=gradients[layer - 1])
+                gradient = _product(gradient, self._weight_pairs[layer][::-1], out=gradients[layer - 1])
         self._adam_step(batch)
         return squared_error
 
@@ -207,17 +207,20 @@ class AutoencoderStack:
             self._buffers[rows] = outputs, gradients
         outputs, _ = self._buffers[rows]
         values: list[_Pair] = []
-        for weight, bias, chosen, out in zip(self._weights, self._biases, self._activations, outputs, strict=True):
+        for weight, bias, chosen, out in zip(
+            self._weight_pairs, self._bias_pairs, self._activations, outputs, strict=True
+        ):
             _product(values[-1] if values else x, weight, bias, out=out)
             value = chosen.apply(out[0])
             values.append(out if value is out[0] else _pair(value))
         return values
 
     def _make_views(self) -> None:
+        """Of the flat tensors, which must be done again where these are replaced."""
         self.weights, self.biases = self._views(self._flat)
-        self._weights, self._biases = [_pair(w) for w in self.weights], [_pair(b) for b in self.biases]
+        self._weight_pairs, self._bias_pairs = [_pair(w) for w in self.weights], [_pair(b) for b in self.biases]
         weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
-        self._weight_gradients = [_pair(w) for w in weight_gradients]
+        self._weight_gradient_pairs = [_pair(w) for w in weight_gradients]
 
     def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Weights `(g, in, out)` and biases `(g, 1, out)` of each layer as views of one flat tensor."""

@@ -103,7 +103,6 @@ def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list
     found: dict[str, dict[str, list[float]]] = {name: {"seconds": [], "mse": []} for name in candidates}
     for repeat in range(repeats + 1):
         for name, run in candidates.items():
-            torch.manual_seed(repeat)
             start = time.perf_counter()
             value = run()
             seconds = time.perf_counter() - start

@@ -37,7 +37,10 @@ def trials_table(trials: pd.DataFrame) -> Table:
         "FVE": _numbers(trials["val_fve_mean"], ".3f"),
         "PCA": _numbers(trials["pca_val_mse_mean"], ".5f"),
         "dead": _numbers(trials["dead_code_units_mean"], ".1f"),
-        "status": list(trials["status"]),
+        "status": [
+            status if status in ENDED or pd.isna(epochs) else f"{status} (epoch {epochs})"
+            for status, epochs in zip(trials["status"], trials["epochs"], strict=True)
+        ],
     }
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     shown = {
@@ -109,7 +112,7 @@ def print_result(result: "SearchResult") -> None:
     from ae_model.persistence import load_model
 
     console = _console()
-    trials = result.trials
+    trials = result.trials.assign(status=_status(result.trials, at_work=False))
     console.print()
     console.print(trials_table(trials.sort_values(["rank", "number"]).head(10)))
     if len(trials) > 10:
@@ -152,6 +155,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
     Raises:
         ValueError: If the directory is no search's, or there is no such column or format.
     """
+    at_work = is_running(directory)  # asked first: a search may end meanwhile
     trials = load_trials(directory)
     if sort not in trials.columns:
         raise ValueError(
@@ -164,16 +168,16 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
         rows = trials.astype(object).where(trials.notna(), None).to_dict("records")
         print(json.dumps(rows, indent=2, default=int))  # not pandas' own, which rounds
     elif format_ == "table":
-        _console().print(trials_table(trials))
+        _console().print(trials_table(trials.assign(status=_status(trials, at_work))))
     else:
         raise ValueError(f"--format must be table, csv or json, but is {format_!r}.")
 
 
 def status_text(directory: str | Path) -> str:
     """How far a search is: trials by status, and the best so far."""
-    trials = load_trials(directory)
     at_work = is_running(directory)
-    counts = trials["status"].replace({} if at_work else {RUNNING: "interrupted"}).value_counts()
+    trials = load_trials(directory)
+    counts = _status(trials, at_work).value_counts()
     lines = [f"{directory}: {len(trials)} trials: " + ", ".join(f"{n} {status}" for status, n in counts.items())]
     ended = trials[trials["rank"].notna()]
     if len(ended):
@@ -187,6 +191,11 @@ def status_text(directory: str | Path) -> str:
     elif not trials["status"].isin(ENDED).all():
         lines.append("no search is running here: run its command again to continue")
     return "\n".join(lines)
+
+
+def _status(trials: pd.DataFrame, at_work: bool) -> "pd.Series[Any]":
+    """The ledger's status of each trial; what was running when a driver died is running no more."""
+    return trials["status"] if at_work else trials["status"].replace({RUNNING: "interrupted"})
 
 
 def _console() -> Console:

@@ -127,10 +127,8 @@ def run_search(
             make_folder(checkpoints)
             if verbose:
                 print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
-            from search.runner import (
-                connected_ray,
-                run_trials,
-            )  # Ray is slow to import, and not needed where all is done
+            # Ray is slow to import, and not needed where all is done.
+            from search.runner import connected_ray, run_trials
 
             before = load_trials(directory)
             monitor = Monitor(

@@ -97,6 +97,9 @@ def run_trials(
 
     from search.trainable import train_pack
 
+    class Listener(_Listener, tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
+        """What Tune takes as a callback."""
+
     with interrupts() as interrupted, tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
         given = trial_resources(resources)
         device = "cuda" if given["GPU"] else "cpu"
@@ -109,7 +112,7 @@ def run_trials(
             given,
         )
         recorder = Recorder(plain, ledger, progress, max_epochs=evaluation["max_epochs"], unfinished=unfinished)
-        listener = type("Listener", (_Listener, tune.Callback), {})(recorder, interrupted)
+        listener = Listener(recorder, interrupted)
         tuner = tune.Tuner(
             trainable,
             # Numbers, because Tune copies the whole grid for every trial.
@@ -136,7 +139,7 @@ class _Listener:
     """What Tune calls; `run_trials` adds Tune's own base class, which is imported late."""
 
     def __init__(self, recorder: Recorder, interrupted: Event) -> None:
-        self.error: RuntimeError | None = None
+        self.error: Exception | None = None
         """What ended the search, as it was raised: Tune makes a traceback's text of it."""
         self._recorder = recorder
         self._interrupted = interrupted
@@ -168,7 +171,7 @@ class _Listener:
     def _noted(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             self.error = error
             raise
 

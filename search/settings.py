@@ -303,8 +303,8 @@ def _message(error: ValidationError) -> str:
     key = ".".join(path)
     if unknown:
         known = _known_keys(path[:-1])
-        close = difflib.get_close_matches(path[-1], known, n=1)
-        hint = f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+        meant = _settings_called(path[-1]) or difflib.get_close_matches(path[-1], known, n=1)
+        hint = f"Did you mean {meant[0]}?" if meant else f"Known here: {', '.join(known)}."
         return f"{key}: unknown setting. {hint}"
     remedy = f"Change it in the settings file or with --set{f' {key}=VALUE' if '.' in key else ''}."
     if first["type"] == "missing":
@@ -315,6 +315,15 @@ def _message(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return f"{key + ': ' if key else ''}{text}. {remedy}"
     return f"{key}: {text[0].lower()}{text[1:]}, but is {first['input']!r}. {remedy}"
+
+
+def _settings_called(name: str) -> list[str]:
+    """Settings of that name, wherever they belong."""
+    keys = [key for key in SearchSettings.model_fields if key == name]
+    for section, field in SearchSettings.model_fields.items():
+        if name in getattr(field.annotation, "model_fields", ()):
+            keys.append(f"{section}.{name}")
+    return keys
 
 
 def _known_keys(path: Sequence[str]) -> list[str]:

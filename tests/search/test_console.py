@@ -210,7 +210,12 @@ def test_a_search_that_has_only_begun(tmp_path: Path, capsys: pytest.CaptureFixt
         assert "best so far" not in status
         for format_ in ("table", "csv", "json"):
             print_trials(tmp_path, format_=format_)
-            assert "pending" in capsys.readouterr().out
+            out = capsys.readouterr().out
+            assert "pending" in out
+            assert ("running (epoch 1)" in out) == (format_ == "table")
+    print_trials(tmp_path)  # its driver is gone
+    assert "interrupted (epoch 1)" in capsys.readouterr().out
+    assert "1 interrupted" in status_text(tmp_path)
     assert len(_text(load_trials(tmp_path)).splitlines()) == 5
 
 

@@ -106,6 +106,9 @@ def test_a_range_of_learning_rates_as_override() -> None:
 WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     # unknown keys
     ({"sed": 1}, ["sed", "Did you mean seed?"]),
+    ({"max_epochs": 3}, ["max_epochs", "Did you mean search.max_epochs?"]),
+    ({"space": {"max_samples": 3}}, ["space.max_samples", "Did you mean data.max_samples?"]),
+    ({"search": {"seed": 3}}, ["search.seed", "Did you mean seed?"]),
     ({"serch": {"n_splits": 3}}, ["serch", "Did you mean search?"]),
     ({"search": {"n_split": 3}}, ["search.n_split", "Did you mean n_splits?"]),
     ({"space": {"learning_rates": [0.1]}}, ["space.learning_rates", "Did you mean learning_rate?"]),
