@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 _aten = torch.ops.aten
+"""Whose overloads are named below: to find them by their arguments takes longer than what they compute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,38 +45,38 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(
         module=nn.ReLU,
         apply=torch.relu_,
-        backward=lambda gradient, y: _aten.threshold_backward(gradient, y, 0, grad_input=gradient),
+        backward=lambda gradient, y: _aten.threshold_backward.grad_input(gradient, y, 0, grad_input=gradient),
     ),
     "leaky_relu": Activation(
         module=nn.LeakyReLU,
         apply=lambda z: nn.functional.leaky_relu_(z, 0.01),
-        backward=lambda gradient, y: _aten.leaky_relu_backward(gradient, y, 0.01, True, grad_input=gradient),
+        backward=lambda gradient, y: _aten.leaky_relu_backward.grad_input(gradient, y, 0.01, True, grad_input=gradient),
     ),
     "elu": Activation(
         module=nn.ELU,
         apply=nn.functional.elu_,
-        backward=lambda gradient, y: _aten.elu_backward(gradient, 1, 1, 1, True, y, grad_input=gradient),
+        backward=lambda gradient, y: _aten.elu_backward.grad_input(gradient, 1, 1, 1, True, y, grad_input=gradient),
     ),
     "tanh": Activation(
         module=nn.Tanh,
         apply=_tanh_,
-        backward=lambda gradient, y: _aten.tanh_backward(gradient, y, grad_input=gradient),
+        backward=lambda gradient, y: _aten.tanh_backward.grad_input(gradient, y, grad_input=gradient),
     ),
     "sigmoid": Activation(
         module=nn.Sigmoid,
         apply=torch.sigmoid_,
-        backward=lambda gradient, y: _aten.sigmoid_backward(gradient, y, grad_input=gradient),
+        backward=lambda gradient, y: _aten.sigmoid_backward.grad_input(gradient, y, grad_input=gradient),
     ),
     "gelu": Activation(
         module=nn.GELU,
         apply=nn.functional.gelu,
-        backward=lambda gradient, z: _aten.gelu_backward(gradient, z, grad_input=gradient),
+        backward=lambda gradient, z: _aten.gelu_backward.grad_input(gradient, z, grad_input=gradient),
         from_output=False,
     ),
     "silu": Activation(
         module=nn.SiLU,
         apply=nn.functional.silu,
-        backward=lambda gradient, z: _aten.silu_backward(gradient, z, grad_input=gradient),
+        backward=lambda gradient, z: _aten.silu_backward.grad_input(gradient, z, grad_input=gradient),
         from_output=False,
     ),
 }
