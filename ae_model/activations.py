@@ -9,6 +9,8 @@ from torch import Tensor, nn
 _aten = torch.ops.aten
 """Whose overloads are named below: to find them by their arguments takes longer than what they compute."""
 
+_MINUS_ONE = torch.tensor(-1.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
@@ -33,7 +35,7 @@ def _tanh_(z: Tensor) -> Tensor:
 
     In float32 the absolute error is at most 2e-7 instead of 3e-8; on one core the time is a fifth.
     """
-    return z.mul_(2).sigmoid_().mul_(2).sub_(1) if z.device.type == "cpu" else z.tanh_()
+    return torch.add(_MINUS_ONE, z.mul_(2).sigmoid_(), alpha=2, out=z) if z.device.type == "cpu" else z.tanh_()
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -14,12 +14,7 @@ from ae_model.folds import Fold, fold_scalings
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
-from ae_model.training import (
-    batch_order,
-    evaluate_members,
-    initial_generator,
-    train_epoch,
-)
+from ae_model.training import batch_order, evaluate_members, initial_generator, train_epoch
 
 MAX_STACK_STATE_BYTES = 16 * 2**20
 """Weights, gradients and Adam's moments of one stack on a CPU: about what stays in the cache of one core."""
@@ -268,5 +263,6 @@ def _group_members(
 
 def _total_sum_of_squares(values: np.ndarray, fold: Fold, scaling: Scaling) -> float:
     """Of the validation rows about the training rows' mean, in scaled units."""
-    mean = scaling.transform(values[fold.train].mean(axis=0, dtype=np.float64)[None])
-    return float(np.square(scaling.transform(values[fold.validation]) - mean).sum())
+    deviation: np.ndarray = values[fold.validation] - values[fold.train].mean(axis=0, dtype=np.float64)
+    deviation *= scaling.scale  # in place: the array can be large
+    return float(np.einsum("ij,ij->", deviation, deviation))

@@ -73,15 +73,15 @@ def batches(
         padded[j, len(member_rows) :] = member_rows[0]
     by_batch = padded.reshape(len(rows), n_batches, batch_size).swapaxes(0, 1)
     index = torch.from_numpy(np.ascontiguousarray(by_batch)).to(data.device)
-    for batch in range(n_batches):
-        counts = np.clip(lengths - batch * batch_size, 0, batch_size)
-        longest = int(counts.max())
-        if counts.min() == longest:
-            yield index[batch, :, :longest], longest, None
+    n_rows = np.clip(lengths - batch_size * np.arange(n_batches)[:, None], 0, batch_size)
+    extremes = zip(n_rows.min(axis=1).tolist(), n_rows.max(axis=1).tolist(), strict=True)
+    for batch, counts, (shortest, longest) in zip(index, n_rows, extremes, strict=True):
+        if shortest == longest:
+            yield batch[:, :longest], longest, None
         else:
             mask = torch.from_numpy(np.arange(longest) < counts[:, None]).to(data.device, data.dtype)[:, :, None]
-            n_rows = torch.from_numpy(counts).clamp_(min=1).to(data.device, data.dtype)[:, None, None]
-            yield index[batch, :, :longest], n_rows, mask
+            divisors = torch.from_numpy(counts).clamp(min=1).to(data.device, data.dtype)[:, None, None]
+            yield batch[:, :longest], divisors, mask
 
 
 _latest: tuple[np.ndarray, Tensor] | None = None
