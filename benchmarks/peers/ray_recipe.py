@@ -2,33 +2,15 @@
 
 import sys
 
-import recipes
 import space
+import torch
 from ray import tune
 
 
 def trainable(config: dict[str, object]) -> None:
     """Cross-validate one configuration, fold after fold."""
-    import torch
-
     torch.set_num_threads(1)
-    hidden, activation, rate = config["point"]  # type: ignore[misc]
-    values, folds = space.samples()
-    losses = [
-        recipes.dataloader_fold(
-            values,
-            space.VALUE_RANGE,
-            space.layer_sizes(hidden),
-            fold,
-            number,
-            space.EPOCHS,
-            space.BATCH_SIZE,
-            workers=0,
-            learning_rate=rate,
-            code_activation=activation,
-        )
-        for number, fold in enumerate(folds)
-    ]
+    losses = space.by_dataloader(config["point"])  # type: ignore[arg-type]
     tune.report({"losses": losses, "val_mse": sum(losses) / len(losses)})
 
 
