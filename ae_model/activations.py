@@ -10,6 +10,7 @@ _aten = torch.ops.aten
 """Whose overloads are named below: to find them by their arguments takes longer than what they compute."""
 
 _MINUS_ONE = torch.tensor(-1.0)
+"""A tensor, because that is what `torch.add` adds a multiple to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -164,7 +164,8 @@ def _read_torchvision(source: str, data_dir: Path, download: bool) -> Samples:
     except (
         Exception
     ) as error:  # what torchvision raises on foreign and damaged files is not documented, and is anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = lines[0] if len(lines) == 1 else f"{lines[0].rstrip(':')}: {lines[-1]}"
         action = "could not be downloaded to" if download else "is not in"
         raise ValueError(
             f"{source} {action} data.data_dir = {str(data_dir)!r} ({reason.rstrip('.')}). "

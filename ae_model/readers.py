@@ -186,15 +186,19 @@ def checked_values(
 
 
 def _read_csv(path: Path) -> "pyarrow.Table":
-    """The first line holds the column names unless it holds numbers, other than 0, 1, 2 and so on."""
+    """The first line holds the column names unless it holds numbers; but 0, 1, 2 and so on are names, pandas' own."""
     import pyarrow
     from pyarrow import csv
 
     try:
         with path.open(encoding="utf-8-sig") as file:
-            cells = [cell.strip(' "\r\n') for cell in file.readline().split(",")]
+            line = file.readline()
+        if "," not in line and (";" in line or "\t" in line):
+            raise ValueError(f"{path}: columns must be separated by commas, decimals by points. Convert the file.")
+        cells = [cell.strip(' "\r\n') for cell in line.split(",")]
         numbers = [_is_number(cell) for cell in cells if cell not in _MISSING]
-        counted = cells == [str(i) for i in range(len(cells))]  # the names that pandas gives columns without names
+        names = cells[1:] if cells[0] == "" else cells  # before them, the index has none
+        counted = names == [str(i) for i in range(len(names))]
         return csv.read_csv(
             path,
             # One thread, so that an error names its row.
@@ -203,7 +207,9 @@ def _read_csv(path: Path) -> "pyarrow.Table":
             ),
             convert_options=csv.ConvertOptions(null_values=_MISSING, strings_can_be_null=True),
         )
-    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: the text must be UTF-8 ({error}). Convert it.") from error
+    except (OSError, pyarrow.ArrowException) as error:
         raise _unreadable(path, error) from error
 
 
@@ -244,6 +250,11 @@ def _from_table(
         if missing:
             raise ValueError(f"{path}: the column {missing[0]!r} is missing. The columns are {names}. Add it.")
         names = list(features)
+    elif "" in names:
+        raise ValueError(
+            f"{path}: every column must have a name, but that of column {names.index('')} (counted from 0) is empty. "
+            "Name it; if it is the index that pandas writes, save with index=False."
+        )
     if not names or table.num_rows == 0:
         raise ValueError(
             f"{path}: must not be empty, but has {table.num_rows} rows and {len(names)} feature columns. Add some."
@@ -269,7 +280,7 @@ def _numeric_column(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np
         if not _is_number(cell):
             raise ValueError(
                 f"{path}: row {row} (counted from 0), column {name!r}: a value must be a number, but is {cell!r}. "
-                "Fix it, or make the column data.label_column."
+                "Fix it, leave the column out, or, in a search, make it data.label_column."
             )
     return np.array([float(cell) for cell in cells])
 

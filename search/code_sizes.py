@@ -28,9 +28,10 @@ class Bottleneck:
 
     def text(self) -> str:
         """The code sizes and what they explain, in a line."""
-        sizes = ", ".join(map(str, self.code_sizes))
-        explained = ", ".join(f"{self.reached(size):.2%}" for size in self.code_sizes)
-        return f"code size {sizes}, with which PCA explains {explained} of the variance"
+        return "; ".join(
+            f"code size {size}, with which PCA explains {self.reached(size):.2%} of the variance"
+            for size in self.code_sizes
+        )
 
 
 def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:

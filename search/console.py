@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.ledger import ENDED, FINISHED, RUNNING, is_running
-from search.tables import load_trials
+from search.tables import configuration_labels, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
@@ -46,7 +46,9 @@ def trials_table(trials: pd.DataFrame) -> Table:
     shown = {
         name: cells
         for name, cells in columns.items()
-        if name not in ("hidden", "rate", "batch", "status") or len(set(cells) - {""}) > 1
+        if name not in ("hidden", "rate", "batch", "status")
+        or len(set(cells) - {""}) > 1
+        or (name == "status" and set(cells) != {FINISHED})
     }
     for name in shown:
         is_text = name in ("trial", "layer sizes", "hidden", "code", "status")
@@ -60,7 +62,8 @@ def selection_text(selection: "Selection") -> str:
     """Who won, by which rule, and who ties."""
     s = selection
     lines = [
-        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trials: {s.label} (trial {s.trial_id})",
+        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}: {s.label} "
+        f"(trial {s.trial_id})",
         f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
         f"best epoch {s.best_epoch}; PCA at equal code size {s.pca_val_mse_mean:.5f}",
     ]
@@ -69,7 +72,7 @@ def selection_text(selection: "Selection") -> str:
     if s.tied:
         names = ", ".join(f"{t['label']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
         lines.append(f"  cannot be told apart from: {names}")
-    elif not s.n_better:
+    elif not s.n_better and s.n_finished > 1:
         lines.append("  every other finished trial is significantly worse")
     return "\n".join(lines)
 
@@ -77,14 +80,15 @@ def selection_text(selection: "Selection") -> str:
 def evaluation_text(evaluation: "Evaluation") -> str:
     """The test result in three lines."""
     e = evaluation
+    difference = f"(difference {e.pca_difference:+.5f} ± {e.pca_difference_se:.5f})"
     if e.mse >= e.mean_mse:
-        verdict = "worse than the mean: train for more epochs, or with another learning rate"
+        verdict = "no better than the mean: train for more epochs, or with another learning rate"
     elif abs(e.pca_difference) <= 1.96 * e.pca_difference_se:
-        verdict = "cannot be told apart from PCA"
+        verdict = f"cannot be told apart from PCA {difference}"
     elif e.pca_difference < 0:
-        verdict = "better than PCA"
+        verdict = f"better than PCA {difference}"
     else:
-        verdict = "worse than PCA: try more epochs, other widths or learning rates"
+        verdict = f"worse than PCA {difference}: try more epochs, other widths or learning rates"
     return "\n".join(
         [
             f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}",
@@ -92,7 +96,7 @@ def evaluation_text(evaluation: "Evaluation") -> str:
             f"compression {e.compression_ratio:.1f} : 1",
             f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
             f"the mean alone: MSE {e.mean_mse:.5f}",
-            f"  {verdict} (difference {e.pca_difference:+.5f} ± {e.pca_difference_se:.5f})",
+            f"  {verdict}",
         ]
     )
 
@@ -125,7 +129,7 @@ def print_result(result: "SearchResult") -> None:
     improving = int((finished["best_epoch"] == finished["epochs"]).sum())
     if improving:
         console.print(
-            f"{improving} of {len(finished)} trials were best at their last epoch: try more search.max_epochs"
+            f"at their best in the last epoch: {improving} of {len(finished)} finished; try more search.max_epochs"
         )
     console.print()
     console.print(selection_text(result.selection))
@@ -157,6 +161,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
     """
     at_work = is_running(directory)  # asked first: a search may end meanwhile
     trials = load_trials(directory)
+    trials["status"] = _status(trials, at_work)
     if sort not in trials.columns:
         raise ValueError(
             f"--sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}."
@@ -168,7 +173,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
         rows = trials.astype(object).where(trials.notna(), None).to_dict("records")
         print(json.dumps(rows, indent=2, default=int))  # not pandas' own, which rounds
     elif format_ == "table":
-        _console().print(trials_table(trials.assign(status=_status(trials, at_work))))
+        _console().print(trials_table(trials))
     else:
         raise ValueError(f"--format must be table, csv or json, but is {format_!r}.")
 
@@ -178,12 +183,15 @@ def status_text(directory: str | Path) -> str:
     at_work = is_running(directory)
     trials = load_trials(directory)
     counts = _status(trials, at_work).value_counts()
-    lines = [f"{directory}: {len(trials)} trials: " + ", ".join(f"{n} {status}" for status, n in counts.items())]
+    lines = [
+        f"{directory}: {len(trials)} trial{'s' * (len(trials) != 1)}: "
+        + ", ".join(f"{n} {status}" for status, n in counts.items())
+    ]
     ended = trials[trials["rank"].notna()]
     if len(ended):
-        best = ended.sort_values(["rank", "number"]).iloc[0]
+        best = ended.assign(label=configuration_labels(ended)).sort_values(["rank", "number"]).iloc[0]
         lines.append(
-            f"best so far: {best['layer_sizes']} (trial {best['trial_id']}), validation MSE {best['val_mse_mean']:.5f} "
+            f"best so far: {best['label']} (trial {best['trial_id']}), validation MSE {best['val_mse_mean']:.5f} "
             f"± {best['val_mse_se']:.5f}, PCA {best['pca_val_mse_mean']:.5f}"
         )
     if at_work:

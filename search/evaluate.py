@@ -57,11 +57,14 @@ def evaluate_model(
     *,
     data_dir: str | Path | None = None,
 ) -> Evaluation:
-    """Evaluate a model once on the test split of a data source; writes `evaluation.json` and a picture beside it.
+    """Evaluate a model on the test split of a data source; writes `evaluation.json` and a picture into its directory.
+
+    A source is split as the model's own data was: that data under another name or path has the same test split. The
+    files of other data are named after it, as `evaluation-NAME.json`.
 
     Args:
         model_dir: A model directory.
-        source: As in `load_dataset`; the data the model was made from if None.
+        source: As in `load_dataset`, of a table the model's columns; the data the model was made from if None.
         data_dir: Where torchvision's data sets lie; where they lay then if None.
 
     Raises:
@@ -79,21 +82,23 @@ def evaluate_model(
     evaluation, reconstruction = _evaluate(trained, dataset)
     fields = {name: _jsonable(value) for name, value in asdict(evaluation).items()}
     text = json.dumps(fields, indent=2, allow_nan=False) + "\n"
-    replace_file(model_dir / "evaluation.json", lambda path: path.write_text(text, encoding="utf-8"))
+    own = trained.metadata.get("data_fingerprint") in (None, dataset.fingerprint())
+    of_what = "" if own else f"-{dataset.name}"
+    replace_file(model_dir / f"evaluation{of_what}.json", lambda path: path.write_text(text, encoding="utf-8"))
     if dataset.image_shape is not None:
         plots.reconstructions(
             dataset.test[:N_EXAMPLES],
             reconstruction[:N_EXAMPLES],
             dataset.image_shape,
             dataset.value_range,
-            model_dir / "reconstructions.png",
+            model_dir / f"reconstructions{of_what}.png",
         )
     else:
         # A feature that is constant in the development set has no range that its error could be measured by.
         varying = np.flatnonzero(np.ptp(dataset.development, axis=0) > 0)
         names = dataset.feature_names or tuple(f"f{i}" for i in range(n_features))
         errors = np.array(evaluation.per_feature_mse)[varying]
-        plots.feature_errors(errors, [names[i] for i in varying], model_dir / "feature_errors.png")
+        plots.feature_errors(errors, [names[i] for i in varying], model_dir / f"feature_errors{of_what}.png")
     return evaluation
 
 
@@ -148,13 +153,13 @@ def _load(trained: TrainedAutoencoder, model_dir: Path, source: str | None, data
     if source is None and not made_from:
         raise ValueError(f"{model_dir}: the model does not say what data it was made from. Give --data SOURCE.")
     try:
-        options: dict[str, Any] = {"seed": trained.metadata.get("seed", 0)}
-        if source is None or source == made_from.get("source"):
-            options |= {name: made_from[name] for name in ("download", "test_fraction", "max_samples", "label_column")}
-        else:
-            options["features"] = trained.feature_names  # of a table, as the model's; what else it holds is left aside
+        options = {name: made_from[name] for name in ("download", "test_fraction", "max_samples") if made_from}
         return load_dataset(
-            source or made_from["source"], data_dir=data_dir or made_from.get("data_dir", "data"), **options
+            source or made_from["source"],
+            data_dir=data_dir or made_from.get("data_dir", "data"),
+            features=trained.feature_names,
+            seed=trained.metadata.get("seed", 0),
+            **options,
         )
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError(

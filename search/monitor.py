@@ -59,7 +59,7 @@ class Monitor:
         before = f", {self._n_done} of them done before" if self._n_done else ""
         more = len(self._labels) - self._n_trials
         kept = f"; {more} of earlier settings stay in the table" if more else ""
-        self._console.print(f"Searching {self._n_trials} configurations{before}{kept}")
+        self._console.print(f"Searching {self._n_trials} configuration{'s' * (self._n_trials != 1)}{before}{kept}")
         if self._console.is_terminal:
             self._live.start()
         return self

@@ -52,6 +52,7 @@ def explained_variance(ratio: np.ndarray, marks: Sequence[tuple[int, float]], pa
                 xytext=(12, -18 - 18 * i),
                 textcoords="offset points",
                 color=ORANGE,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # over the lines of other code sizes
             )
         axes.set(xlim=(0, len(ratio)), ylim=(0, 1.02), xlabel="principal components", ylabel="explained variance")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

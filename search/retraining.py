@@ -68,8 +68,9 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
             "data_fingerprint": dataset.fingerprint(),
         },
     )
-    for name in ("evaluation.json", "reconstructions.png", "feature_errors.png"):
-        (target / name).unlink(missing_ok=True)  # they are of the model that was here before
+    for pattern in ("evaluation*.json", "reconstructions*.png", "feature_errors*.png"):
+        for path in target.glob(pattern):
+            path.unlink()  # it is of the model that was here before
     save_model(target, trained)
     steps = pd.DataFrame(
         {

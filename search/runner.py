@@ -20,7 +20,7 @@ from search.checkpoints import clear_checkpoints
 from search.ledger import Ledger
 from search.recorder import Progress, Recorder
 from search.settings import ResourceSettings
-from search.signals import interrupts, own_sigterm
+from search.signals import interrupts, late_interrupts, own_sigterm
 
 # Read by Ray when it is imported: no chatter, no files of its own, no usage reports.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -51,16 +51,18 @@ def connected_ray(address: str | None, resources: ResourceSettings) -> Iterator[
     worker = ray._private.worker
     before = worker.print_to_stdstream
     try:
-        with own_sigterm():
+        with _no_sigterm_handler_of_rays():
             if address:
-                _join(address)
+                with own_sigterm():
+                    _join(address)
             else:
-                _start(resources)
+                with late_interrupts():  # processes of a Ray that is half started would stay
+                    _start(resources)
         worker.print_to_stdstream = _print_shortly
         yield resources.max_concurrent_trials if address else None
     finally:
         worker.print_to_stdstream = before
-        with own_sigterm():
+        with late_interrupts():
             ray.shutdown()
 
 
@@ -230,6 +232,18 @@ def _print_shortly(message: Mapping[str, Any], **_: Any) -> None:
     """What Ray says of lost nodes and processes, without the page of its log that it adds."""
     for text in message["lines"]:
         sys.stderr.write(f"Ray: {text.strip().splitlines()[0].split('. ')[0].rstrip('.')}\n")
+
+
+@contextmanager
+def _no_sigterm_handler_of_rays() -> Iterator[None]:
+    """Ray's start sets two, which end the process wherever it is."""
+    utils = ray._private.utils
+    before = utils.set_sigterm_handler
+    utils.set_sigterm_handler = lambda _handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 @contextmanager

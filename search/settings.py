@@ -218,7 +218,8 @@ def load_settings(path: str | Path | None = None, overrides: Sequence[str] = ())
         except FileNotFoundError as error:
             raise ValueError(f"{path}: no such settings file. Check the path.") from error
         except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{path}: cannot be read as TOML ({error}). Mend the file.") from error
+            advice = "Mend the file." if Path(path).suffix == ".toml" else "Give data with --data SOURCE."
+            raise ValueError(f"{path}: cannot be read as settings in TOML ({error}). {advice}") from error
     for override in overrides:
         _apply_override(content, override)
     return parse_settings(content)

@@ -85,8 +85,8 @@ WRONG: list[Bad] = [
     words("run latin.toml", "latin.toml", "TOML"),
     words("run twice.toml", "twice.toml", "TOML"),
     words("run deep.toml", "deep.toml", "TOML"),
-    words("run small.csv", "small.csv", "TOML"),
-    words("run images", "images", "TOML"),
+    words("run small.csv", "small.csv", "TOML", "--data"),
+    words("run images", "images", "TOML", "--data"),
     # unknown keys and sections
     *setting("sed = 1", "sed: unknown", "seed"),
     *setting("serch.n_splits = 3", "serch: unknown", "search"),

@@ -109,8 +109,8 @@ def test_the_texts(searched: SearchResult) -> None:
         (0.1, "better than PCA (difference -0.10000 ± 0.02000)"),
         (0.17, "cannot be told apart from PCA"),
         (0.23, "cannot be told apart from PCA"),
-        (0.3, "worse than PCA"),
-        (0.6, "worse than the mean"),
+        (0.3, "worse than PCA (difference +0.10000 ± 0.02000): try"),
+        (0.6, "no better than the mean: train"),
     ],
 )
 def test_the_verdict(mse: float, words: str) -> None:
@@ -213,10 +213,15 @@ def test_a_search_that_has_only_begun(tmp_path: Path, capsys: pytest.CaptureFixt
             out = capsys.readouterr().out
             assert "pending" in out
             assert ("running (epoch 1)" in out) == (format_ == "table")
-    print_trials(tmp_path)  # its driver is gone
-    assert "interrupted (epoch 1)" in capsys.readouterr().out
+    for format_ in ("table", "csv", "json"):  # its driver is gone
+        print_trials(tmp_path, format_=format_)
+        out = capsys.readouterr().out
+        assert "running" not in out
+        assert ("interrupted (epoch 1)" if format_ == "table" else "interrupted") in out
     assert "1 interrupted" in status_text(tmp_path)
-    assert len(_text(load_trials(tmp_path)).splitlines()) == 5
+    trials = load_trials(tmp_path)
+    assert len(_text(trials).splitlines()) == 5
+    assert "pending" in _text(trials[trials["status"] == "pending"]), "all alike, but not what one expects"
 
 
 def test_no_search(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """search.evaluate: every number of evaluation.json against NumPy and scikit-learn."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from sklearn.metrics import mean_squared_error
 from sklearn.preprocessing import MinMaxScaler
 
 from ae_model import Scaling, SymmetricAutoencoder, TrainedAutoencoder, load_dataset, save_model
-from search import SearchResult, SearchSettings, evaluate_model
+from search import SearchResult, SearchSettings, evaluate_model, retrain
 
 ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0), "linear": lambda z: z, "tanh": np.tanh}
 
@@ -81,12 +81,17 @@ def test_evaluating_again_gives_the_same(search_copy: Path) -> None:
 
 
 def test_on_other_data(search_copy: Path, tmp_path: Path) -> None:
-    """A model is evaluated on the test split of whatever source is named, and scored by its own scaling."""
+    """A model is evaluated on the test split of whatever source is named; what its own data gave stays beside it."""
+    own = (search_copy / "best" / "evaluation.json").read_bytes()
     generator = np.random.default_rng(0)
     np.savez(tmp_path / "other.npz", x=generator.normal(size=(30, 6)), x_test=generator.normal(size=(4, 6)))
     evaluation = evaluate_model(search_copy / "best", str(tmp_path / "other.npz"))
     assert (evaluation.data, evaluation.n_test) == ("other", 4)
-    assert json.loads((search_copy / "best" / "evaluation.json").read_text())["data"] == "other"
+    assert json.loads((search_copy / "best" / "evaluation-other.json").read_text())["data"] == "other"
+    assert (search_copy / "best" / "feature_errors-other.png").is_file()
+    assert (search_copy / "best" / "evaluation.json").read_bytes() == own
+    retrain(search_copy)
+    assert not list((search_copy / "best").glob("*other*")), "it was of the model before"
 
 
 def _save(directory: Path, layer_sizes: tuple[int, ...], **metadata: object) -> Path:
@@ -106,6 +111,23 @@ def _save(directory: Path, layer_sizes: tuple[int, ...], **metadata: object) -> 
     scaling = Scaling(scale=np.ones(n_features), shift=np.zeros(n_features))
     save_model(directory, TrainedAutoencoder(model=model.eval(), scaling=scaling, metadata=metadata))
     return directory
+
+
+def test_the_models_own_data_by_another_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a relative path, or copied, it is split as it was: no sample that was trained on is tested on."""
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    for name in ("x.npy", "copy.npy"):
+        np.save(tmp_path / name, x)
+    data = {"source": str(tmp_path / "x.npy"), "data_dir": "data", "download": False, "label_column": None}
+    data |= {"test_fraction": 0.06, "max_samples": 30}
+    dataset = load_dataset(tmp_path / "x.npy", test_fraction=0.06, max_samples=30, seed=7)
+    model_dir = _save(tmp_path / "model", (6, 2), seed=7, data=data, data_fingerprint=dataset.fingerprint())
+    own = evaluate_model(model_dir)
+    assert own.n_test == 3
+    monkeypatch.chdir(tmp_path)
+    for source in ("x.npy", str(tmp_path / "copy.npy")):
+        assert replace(evaluate_model(model_dir, source), data="x") == own
+    assert [path.name for path in model_dir.glob("evaluation*")] == ["evaluation.json"]
 
 
 def test_a_perfect_model(tmp_path: Path) -> None:
