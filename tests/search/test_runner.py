@@ -1,6 +1,7 @@
 """search.runner: trials that fail, workers and drivers that die; against the same computation without Ray."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -262,6 +263,33 @@ def test_a_killed_raylet_ends_the_search_with_a_line(table_csv: Path, tmp_path: 
     assert lines[-1].endswith("run the same command again.")
     known = "birds: code size|Searching|[0-9]+/[0-9]+ trials|Ray: |ae-search: "
     assert all(re.match(known, line) for line in lines), errors
+
+
+@pytest.mark.parametrize("first", ["gcs_server", "raylet"])
+def test_a_search_is_interrupted_while_ray_starts(first: str, table_csv: Path, tmp_path: Path) -> None:
+    """As soon as one of its processes is there: status 130, one line, and none of them is left."""
+    settings = _settings(table_csv, hidden=["5"], max_epochs=30, learning_rate=0.01)
+    (tmp_path / "settings.toml").write_text(to_toml(settings))
+    with subprocess.Popen(COMMAND, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        _wait_until(lambda: any(child.name() == first for child in _family(process.pid)), process)
+        process.terminate()
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert errors.splitlines()[-1].startswith("ae-search: interrupted")
+    give_up = time.monotonic() + 20  # a worker that was just begun takes seconds to notice; what is lost, a minute
+    while left := _living(process.pid):
+        assert time.monotonic() < give_up, f"processes are left: {left}"
+        time.sleep(0.1)
+
+
+def _living(session: int) -> list[str]:
+    """Names of the processes of a session, which keep it when their parents are gone."""
+    found = []
+    for process in psutil.process_iter(["name", "status"]):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getsid(process.pid) == session and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process.info["name"])
+    return found
 
 
 def test_a_search_is_interrupted_while_its_winner_is_trained(table_csv: Path, tmp_path: Path) -> None:
