@@ -15,10 +15,10 @@ import numpy as np
 from training import environment
 
 from ae_model import Configuration, make_folds
+from search.execution.packs import make_packs
+from search.execution.runner import connected_ray, run_trials
 from search.ledger import Ledger
 from search.monitor import Monitor
-from search.packs import make_packs
-from search.runner import connected_ray, run_trials
 from search.settings import ResourceSettings
 
 COUNTS = (10, 100, 1000)

@@ -22,7 +22,7 @@ from ae_model import Configuration, load_dataset, make_folds
 from ae_model.configuration import EpochRecord
 from ae_model.cross_validation import CrossValidation
 from ae_model.folds import Fold
-from search.packs import make_packs
+from search.execution.packs import make_packs
 
 ADAM_BYTES = 28  # read parameter, gradient and two moments, write parameter and two moments, four bytes each
 

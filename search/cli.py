@@ -87,11 +87,11 @@ def bottleneck(
     """Print the number of principal components that explain the variance."""
     target = [] if explained_variance is None else [f"bottleneck.explained_variance={explained_variance}"]
     settings = _settings(None, data, data_dir, [*target, *(set_ or [])])
-    from search.code_sizes import bottleneck as propose
+    from search.code_sizes import propose_code_sizes
     from search.data import load_data
 
     dataset = load_data(settings)
-    proposal = propose(dataset, settings.bottleneck)
+    proposal = propose_code_sizes(dataset, settings.bottleneck)
     for code_size in proposal.code_sizes:
         explain = "component explains" if code_size == 1 else "components explain"
         print(

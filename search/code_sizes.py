@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ae_model.bottleneck import code_size_for, explained_variance_ratio
 from ae_model.data import Dataset
+from ae_model.pca import code_size_for, explained_variance_ratio
 from ae_model.scaling import fit_scaling
+from search.files import replace_file
 from search.settings import BottleneckSettings
-from search.tables import replace_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Bottleneck:
+class CodeSizes:
     """PCA's proposal for the code size."""
 
     ratio: np.ndarray
@@ -34,7 +34,7 @@ class Bottleneck:
         )
 
 
-def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> Bottleneck:
+def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | None = None) -> CodeSizes:
     """PCA of the development set, and the code sizes it proposes.
 
     Raises:
@@ -46,10 +46,10 @@ def bottleneck(dataset: Dataset, settings: BottleneckSettings | None = None) -> 
     except ValueError as error:
         raise ValueError(f"{dataset.name}: {error}") from error
     listed = settings.code_sizes or [code_size_for(target, ratio) for target in settings.explained_variance]
-    return Bottleneck(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
+    return CodeSizes(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
 
 
-def write_bottleneck(proposal: Bottleneck, directory: Path) -> None:
+def write_code_sizes(proposal: CodeSizes, directory: Path) -> None:
     """Write `bottleneck.csv` and `bottleneck.png`."""
     table = pd.DataFrame(
         {

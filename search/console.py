@@ -14,7 +14,7 @@ from search.tables import configuration_labels, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
-    from search.evaluate import Evaluation
+    from search.evaluation import Evaluation
     from search.pipeline import SearchResult
     from search.selection import Selection
 

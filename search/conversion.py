@@ -9,7 +9,7 @@ import pandas as pd
 
 from ae_model.persistence import TrainedAutoencoder, load_model
 from ae_model.readers import read_samples
-from search.tables import replace_file
+from search.files import replace_file
 
 Operation = Literal["encode", "decode", "reconstruct"]
 

@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ae_model.bottleneck import pca_baseline
 from ae_model.data import source_name
 from ae_model.folds import make_folds
+from ae_model.pca import pca_baseline
 from search import plots
-from search.checkpoints import make_folder, remove_folder
-from search.code_sizes import bottleneck, write_bottleneck
+from search.code_sizes import propose_code_sizes, write_code_sizes
 from search.data import load_data
+from search.execution.checkpoints import make_folder, remove_folder
+from search.execution.packs import make_packs
+from search.files import replace_file
 from search.ledger import DIVERGED, Ledger, lock, trial_id
 from search.monitor import Monitor
-from search.packs import make_packs
 from search.selection import Rule, Selection, select
 from search.settings import ResourceSettings, SearchSettings, to_toml
 from search.space import make_configurations
-from search.tables import configuration_labels, load_epochs, load_trials, replace_file, write_tables
+from search.tables import configuration_labels, load_epochs, load_trials, write_tables
 
 if TYPE_CHECKING:
-    from search.evaluate import Evaluation
+    from search.evaluation import Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +75,7 @@ def run_search(
     settings = settings or SearchSettings()
     directory = Path(results_dir) / (check_name(name) if name is not None else default_name(settings))
     dataset = load_data(settings)
-    proposal = bottleneck(dataset, settings.bottleneck)
+    proposal = propose_code_sizes(dataset, settings.bottleneck)
     search = settings.search
     folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
     configurations = make_configurations(
@@ -110,7 +111,7 @@ def run_search(
         ledger.enter_trials(trials)
         _write_text(directory / "settings.toml", to_toml(settings))
         _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
-        write_bottleneck(proposal, directory)
+        write_code_sizes(proposal, directory)
         baseline = pca_baseline(dataset.development, folds, proposal.code_sizes, dataset.value_range)
         ledger.put_baseline(proposal.code_sizes, baseline)
         unfinished = set(ledger.unfinished()) & set(trials)
@@ -128,7 +129,7 @@ def run_search(
             if verbose:
                 print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
             # Ray is slow to import, and not needed where all is done.
-            from search.runner import connected_ray, run_trials
+            from search.execution.runner import connected_ray, run_trials
 
             before = load_trials(directory)
             monitor = Monitor(
@@ -174,7 +175,7 @@ def run_search(
     if verbose:
         print(f"Retraining {selection.label} for {selection.best_epoch} epochs", file=sys.stderr)  # noqa: T201
     model_dir = retrain_and_draw(directory)
-    from search.evaluate import evaluate_model
+    from search.evaluation import evaluate_model
 
     return SearchResult(
         directory=directory,

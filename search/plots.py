@@ -12,7 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from search.tables import configuration_labels, replace_file
+from search.files import replace_file
+from search.tables import configuration_labels
 
 BLUE, ORANGE, GREY = "#2a6fbb", "#d9720f", "#7a7a7a"
 MAX_BARS = 40

@@ -12,10 +12,11 @@ from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 from search.data import load_data
+from search.files import replace_file
 from search.ledger import read_ledger
 from search.selection import Rule, last_rule, select
 from search.settings import search_settings
-from search.tables import load_trials, replace_file
+from search.tables import load_trials
 
 
 def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:

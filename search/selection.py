@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from search.files import replace_file
 from search.ledger import FINISHED
 from search.settings import search_settings
-from search.tables import configuration_labels, load_folds, load_trials, replace_file
+from search.tables import configuration_labels, load_folds, load_trials
 
 Rule = Literal["best", "one-se", "smallest-code"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")

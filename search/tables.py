@@ -1,15 +1,13 @@
 """Ledger -> tidy DataFrames of scalar columns -> CSV and Parquet."""
 
 import json
-import os
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ae_model.configuration import count_parameters
+from search.files import replace_file
 from search.ledger import FINISHED, read_ledger
 from search.space import layer_sizes_text
 
@@ -101,17 +99,6 @@ def write_tables(directory: str | Path) -> None:
     replace_file(directory / "trials.csv", lambda path: load_trials(directory).to_csv(path, index=False))
     replace_file(directory / "folds.csv", lambda path: load_folds(directory).to_csv(path, index=False))
     replace_file(directory / "epochs.parquet", lambda path: load_epochs(directory).to_parquet(path, index=False))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path beside `path`, then put the file in its place."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _configurations(directory: str | Path) -> pd.DataFrame:

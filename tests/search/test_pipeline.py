@@ -20,12 +20,12 @@ from ae_model import Configuration, Dataset, cross_validate, load_dataset, load_
 from search import (
     SearchResult,
     SearchSettings,
-    bottleneck,
     load_epochs,
     load_folds,
     load_settings,
     load_trials,
     parse_settings,
+    propose_code_sizes,
     run_search,
 )
 from search.ledger import read_ledger
@@ -181,7 +181,7 @@ def test_the_bottleneck_is_scikit_learns(searched: SearchResult, settings: Searc
 def test_code_sizes_from_explained_variance(targets: list[float]) -> None:
     """Each target's code size is the first number of components that reaches it; equal ones are listed once."""
     dataset = load_dataset("digits")
-    proposal = bottleneck(dataset, BottleneckSettings(explained_variance=targets))
+    proposal = propose_code_sizes(dataset, BottleneckSettings(explained_variance=targets))
     cumulative = np.cumsum(PCA().fit(dataset.development / 8.0 - 1).explained_variance_ratio_)
     expected = [next(n for n in range(1, 65) if cumulative[n - 1] >= target - 1e-9) for target in targets]
     assert proposal.code_sizes == list(dict.fromkeys(expected))

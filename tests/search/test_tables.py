@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ae_model import Configuration, EpochRecord, SymmetricAutoencoder
+from search.files import replace_file
 from search.ledger import DIVERGED, FINISHED, RUNNING, Ledger
-from search.tables import configuration_labels, load_epochs, load_folds, load_trials, replace_file, write_tables
+from search.tables import configuration_labels, load_epochs, load_folds, load_trials, write_tables
 
 DEEP = Configuration(layer_sizes=(8, 5, 2), code_activation="linear", learning_rate=0.01, batch_size=16)
 SHALLOW = Configuration(layer_sizes=(8, 2), hidden_activation="linear")

@@ -1,4 +1,4 @@
-"""search.runner: trials that fail, workers and drivers that die; against the same computation without Ray."""
+"""search.execution.runner: trials that fail, workers and drivers that die; against the same computation without Ray."""
 
 import json
 import os
@@ -24,8 +24,8 @@ from ae_model import Configuration, cross_validate, load_dataset, make_folds
 from search import SearchSettings, load_epochs, load_trials, parse_settings, run_search
 from search.cli import main
 from search.console import status_text
-from search.packs import make_packs
-from search.runner import connected_ray, trial_resources
+from search.execution.packs import make_packs
+from search.execution.runner import connected_ray, trial_resources
 from search.settings import ResourceSettings, to_toml
 
 COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]

@@ -1,4 +1,4 @@
-"""search.evaluate: every number of evaluation.json against NumPy and scikit-learn."""
+"""search.evaluation: every number of evaluation.json against NumPy and scikit-learn."""
 
 import json
 from dataclasses import asdict, replace

@@ -14,7 +14,7 @@ import torch
 from ae_model import Configuration, make_folds
 from ae_model.configuration import EpochRecord
 from ae_model.cross_validation import CrossValidation
-from search.checkpoints import CheckpointFile, checkpoint_file, clear_checkpoints, make_folder, remove_folder
+from search.execution.checkpoints import CheckpointFile, checkpoint_file, clear_checkpoints, make_folder, remove_folder
 
 VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)
 FOLDS = make_folds(53, 5, seed=0)

@@ -1,4 +1,4 @@
-"""search.recorder: what becomes of each trial of a pack, in the ledger."""
+"""search.execution.recorder: what becomes of each trial of a pack, in the ledger."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ae_model import Configuration, EpochRecord
+from search.execution.recorder import Recorder
+from search.execution.trainable import Report
 from search.ledger import DIVERGED, FAILED, FINISHED, PENDING, RUNNING, Ledger
-from search.recorder import Recorder
 from search.tables import load_trials
-from search.trainable import Report
 
 TRIALS = {
     "large": Configuration(layer_sizes=(8, 4, 2)),

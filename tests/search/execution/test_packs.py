@@ -1,4 +1,4 @@
-"""search.packs: every trial in one pack, with its like, and within the limits."""
+"""search.execution.packs: every trial in one pack, with its like, and within the limits."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ae_model import Configuration
 from ae_model.configuration import ZERO_AT_ZERO
-from search.packs import MAX_PACK_FLOP, MAX_PADDING, make_packs
+from search.execution.packs import MAX_PACK_FLOP, MAX_PADDING, make_packs
 
 Fields = list[tuple[tuple[int, ...], str, str, float, int]]
 # Fields of configurations, and not these themselves: beartype's checks draw random numbers, which strategies must not.

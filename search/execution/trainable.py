@@ -12,7 +12,7 @@ import numpy as np
 from ray import tune
 
 from ae_model.configuration import Configuration, EpochRecord
-from search.checkpoints import checkpoint_file
+from search.execution.checkpoints import checkpoint_file
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from ae_model.configuration import EpochRecord, count_parameters
 from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
 
 if TYPE_CHECKING:
-    from search.trainable import Report
+    from search.execution.trainable import Report
 
 Pack = list[tuple[str, dict[str, Any]]]
 """Trial ids with the fields of their configurations, as Ray carries them."""

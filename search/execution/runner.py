@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from ae_model.configuration import Configuration
-from search.checkpoints import clear_checkpoints
+from search.execution.checkpoints import clear_checkpoints
+from search.execution.recorder import Progress, Recorder
+from search.execution.signals import interrupts, late_interrupts, own_sigterm
 from search.ledger import Ledger
-from search.recorder import Progress, Recorder
 from search.settings import ResourceSettings
-from search.signals import interrupts, late_interrupts, own_sigterm
 
 # Read by Ray when it is imported: no chatter, no files of its own, no usage reports.
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -97,7 +97,7 @@ def run_trials(
     """
     from ray import tune  # takes seconds, in which the processes of a Ray just started do the same
 
-    from search.trainable import train_pack
+    from search.execution.trainable import train_pack
 
     class Listener(_Listener, tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
         """What Tune takes as a callback."""

@@ -1,4 +1,4 @@
-"""search.signals: what Ctrl-C and SIGTERM do inside a block, and that it is over with the block."""
+"""search.execution.signals: what Ctrl-C and SIGTERM do inside a block, and that it is over with the block."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from search.signals import interrupts, late_interrupts, own_sigterm
+from search.execution.signals import interrupts, late_interrupts, own_sigterm
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

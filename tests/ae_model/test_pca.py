@@ -14,7 +14,7 @@ from ae_model import (
     make_folds,
     pca_baseline,
 )
-from ae_model.bottleneck import fit_pca, pca_mse
+from ae_model.pca import fit_pca, pca_mse
 
 
 def correlated(n_samples: int, n_features: int) -> np.ndarray:

@@ -1,0 +1,15 @@
+from .code_sizes import CodeSizes as CodeSizes
+from .code_sizes import propose_code_sizes as propose_code_sizes
+from .evaluation import Evaluation as Evaluation
+from .evaluation import evaluate_model as evaluate_model
+from .pipeline import SearchResult as SearchResult
+from .pipeline import run_search as run_search
+from .retraining import retrain as retrain
+from .selection import Selection as Selection
+from .selection import select as select
+from .settings import SearchSettings as SearchSettings
+from .settings import load_settings as load_settings
+from .settings import parse_settings as parse_settings
+from .tables import load_epochs as load_epochs
+from .tables import load_folds as load_folds
+from .tables import load_trials as load_trials
