@@ -1,35 +1,25 @@
 """One training step as a CUDA graph: launching the kernels of a small model takes a GPU longer than running them."""
 
-from collections.abc import Callable
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from ae_model.resident import ResidentData
+from ae_model.resident import Batch, ResidentData
 from ae_model.stack import AutoencoderStack
 
 WARM_UP_STEPS = 3
 """Steps that run uncaptured first, so that every library has its workspace (as PyTorch's notes on CUDA graphs say)."""
 
-Step = Callable[[Tensor, "Tensor | int", Tensor | None, int], Tensor]
-"""Maps row numbers `(members, batch)`, rows that count, mask and number of the batch to squared errors `(members,)`."""
 
-
-def training_step(stack: AutoencoderStack, data: ResidentData, batch_size: int) -> Step:
-    """Gather a batch and train on it; on a GPU, full batches are replayed as a CUDA graph.
+class CapturedStep:
+    """Gathers a batch and trains on it; full batches are replayed as a CUDA graph.
 
     Args:
         stack: The members; after `stack.keep` a new step must be made.
-        data: Their samples.
+        data: Their samples, on a GPU.
         batch_size: Rows of a full batch.
     """
-    if data.device.type == "cuda":
-        return _CapturedStep(stack, data, batch_size)
-    return lambda index, rows, mask, batch: stack.train_step(data.gather(index), rows, mask, batch)
 
-
-class _CapturedStep:
     def __init__(self, stack: AutoencoderStack, data: ResidentData, batch_size: int) -> None:
         self._stack, self._data, self._batch_size = stack, data, batch_size
         self._index = torch.zeros(len(stack.members), batch_size, dtype=torch.int64, device=data.device)
@@ -38,16 +28,12 @@ class _CapturedStep:
         self._graph: torch.cuda.CUDAGraph | None = None
         self._steps_taken = 0
 
-    def __call__(
-        self,
-        index: Int[Tensor, "members batch"],
-        rows: Tensor | int,
-        mask: Tensor | None,
-        batch: int,
-    ) -> Float[Tensor, " members"]:
+    def __call__(self, batch: Batch, number: int) -> Float[Tensor, " members"]:
+        """Each member's sum of squared errors in the batch of this number of the epoch, before the step."""
+        index, rows, mask = batch.index, batch.rows, batch.mask
         # The last batch of an epoch may be short, padded, or wanting for some members: it is rare, and runs as it is.
-        if index.shape[1] != self._batch_size or mask is not None or batch >= self._stack.n_common_batches:
-            return self._stack.train_step(self._data.gather(index), rows, mask, batch)
+        if index.shape[1] != self._batch_size or mask is not None or number >= self._stack.n_common_batches:
+            return self._stack.train_step(self._data.gather(index), rows, mask, number)
         self._steps_taken += 1
         if self._steps_taken <= WARM_UP_STEPS:
             return self._warm_up(index)

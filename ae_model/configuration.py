@@ -8,8 +8,6 @@ import numpy as np
 from jaxtyping import Float, Int
 
 ACTIVATION_NAMES = ("linear", "relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "silu")
-ZERO_AT_ZERO = frozenset(ACTIVATION_NAMES) - {"sigmoid"}
-"""Those with f(0) = 0: a unit that is padded with zero weights stays zero."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +23,31 @@ class Configuration:
     """Adam's, > 0."""
     batch_size: int = 64
     """Samples per step, >= 1; the last batch of an epoch may be smaller."""
+
+    @property
+    def text(self) -> str:
+        """The layer sizes as people write them: "784-500-32"."""
+        return layer_sizes_text(self.layer_sizes)
+
+    @property
+    def code_size(self) -> int:
+        """Number of code units."""
+        return self.layer_sizes[-1]
+
+    @property
+    def hidden_depth(self) -> int:
+        """Number of hidden layers between input and code."""
+        return len(self.layer_sizes) - 2
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases, encoder and decoder together."""
+        return count_parameters(self.layer_sizes)
+
+    @property
+    def compression_ratio(self) -> float:
+        """Features per code unit."""
+        return self.layer_sizes[0] / self.layer_sizes[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,6 +79,11 @@ def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
         if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
             raise ValueError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
     return tuple(map(int, sizes))
+
+
+def layer_sizes_text(layer_sizes: Sequence[int]) -> str:
+    """`(784, 500, 32)` as "784-500-32"."""
+    return "-".join(map(str, layer_sizes))
 
 
 def count_parameters(layer_sizes: Sequence[int]) -> int:

@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ae_model.capture import Step, training_step
 from ae_model.configuration import Configuration, EpochRecord, count_parameters
 from ae_model.folds import Fold, fold_scalings
+from ae_model.padding import padded_sizes, stack_kind
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
-from ae_model.training import batch_order, evaluate_members, initial_generator, train_epoch
+from ae_model.training import Step, batch_order, evaluate_members, initial_generator, train_epoch, training_step
 
 MAX_STACK_STATE_BYTES = 16 * 2**20
 """Weights, gradients and Adam's moments of one stack on a CPU: about what stays in the cache of one core."""
@@ -75,7 +75,7 @@ class CrossValidation:
 
     Args:
         values: As in `cross_validate`, like all arguments but the next and the last.
-        configurations: Of one depth, input size and batch size, and with the same activations.
+        configurations: All of one kind (`padding.stack_kind`).
         folds: As made by `make_folds`.
         max_epochs: >= 1.
         seed: Of initial weights and batch order.
@@ -211,19 +211,14 @@ def _make_groups(
     dtype: torch.dtype,
 ) -> list[_Group]:
     first = configurations[0]
-    for other in configurations:
-        assert _shared(other) == _shared(first), f"a pack must share {_shared(first)}, but got {_shared(other)}"
+    assert len({stack_kind(c) for c in configurations}) == 1, "the configurations must be of one kind"
     n_batches = [-(-len(fold.train) // first.batch_size) for fold in folds]
     resident = ResidentData(values, scalings, device=device, dtype=dtype)
     groups = []
     for members in _group_members(configurations, len(folds), device, dtype):
         chosen = sorted(members, key=lambda member: (n_batches[member[1]], configurations[member[0]].learning_rate))
         stack = AutoencoderStack(
-            [configurations[c].layer_sizes for c, _ in chosen],
-            hidden_activation=first.hidden_activation,
-            code_activation=first.code_activation,
-            output_activation=first.output_activation,
-            learning_rates=[configurations[c].learning_rate for c, _ in chosen],
+            [configurations[c] for c, _ in chosen],
             n_batches=[n_batches[k] for _, k in chosen],
             generators=[initial_generator(seed, k) for _, k in chosen],
             device=device,
@@ -235,12 +230,6 @@ def _make_groups(
     return groups
 
 
-def _shared(configuration: Configuration) -> tuple[object, ...]:
-    c = configuration
-    sizes = c.layer_sizes
-    return len(sizes), sizes[0], c.batch_size, c.hidden_activation, c.code_activation, c.output_activation
-
-
 def _group_members(
     configurations: Sequence[Configuration], n_splits: int, device: torch.device, dtype: torch.dtype
 ) -> list[list[tuple[int, int]]]:
@@ -249,7 +238,7 @@ def _group_members(
     order = sorted(range(len(sizes)), key=lambda c: -count_parameters(sizes[c]))
     groups: list[list[tuple[int, int]]] = [[]]
     for c, k in ((c, k) for c in order for k in range(n_splits)):
-        widest = tuple(map(max, zip(*(sizes[other] for other, _ in groups[-1]), sizes[c], strict=True)))
+        widest = padded_sizes([*(sizes[other] for other, _ in groups[-1]), sizes[c]])
         state_bytes = 4 * dtype.itemsize * count_parameters(widest)
         padding = 1 - count_parameters(sizes[c]) / count_parameters(widest)
         n = len(groups[-1])

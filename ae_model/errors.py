@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from typing import Self
 
 
 class UserError(ValueError):
@@ -25,7 +24,7 @@ class UserError(ValueError):
         super().__init__(message)
         self.argument = argument
 
-    def renamed(self, name_for: Callable[[str], str]) -> Self:
+    def renamed(self, name_for: Callable[[str], str]) -> "UserError":
         """The same error where the argument is called something else, such as a setting's key or a flag.
 
         Args:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -57,10 +58,20 @@ class ResidentData:
         return torch.addcmul(self._shift, x, self._scale, out=x)
 
 
-def batches(
-    data: ResidentData, rows: Sequence[Int[np.ndarray, " _"]], batch_size: int
-) -> Iterator[tuple[Tensor, Tensor | int, Tensor | None]]:
-    """Index `(members, batch)`, number of rows that count and mask of every batch.
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One batch of every member of a stack."""
+
+    index: Int[Tensor, "members batch"]
+    """Row numbers of the samples."""
+    rows: Tensor | int
+    """How many of the rows count: one number, or one for each member, `(members, 1, 1)`, where 0 counts as 1."""
+    mask: Float[Tensor, "members batch 1"] | None
+    """1 for rows that count, 0 for padding; None if all count."""
+
+
+def batches(data: ResidentData, rows: Sequence[Int[np.ndarray, " _"]], batch_size: int) -> Iterator[Batch]:
+    """Every batch of an epoch, for members that each take their own rows in their order.
 
     Members differ by a few rows, so batches near the end may be shorter for some: those are padded with
     one of the member's own rows: another could hold a value that is infinite in the member's scale.
@@ -77,11 +88,11 @@ def batches(
     extremes = zip(n_rows.min(axis=1).tolist(), n_rows.max(axis=1).tolist(), strict=True)
     for batch, counts, (shortest, longest) in zip(index, n_rows, extremes, strict=True):
         if shortest == longest:
-            yield batch[:, :longest], longest, None
+            yield Batch(batch[:, :longest], longest, None)
         else:
             mask = torch.from_numpy(np.arange(longest) < counts[:, None]).to(data.device, data.dtype)[:, :, None]
             divisors = torch.from_numpy(counts).clamp(min=1).to(data.device, data.dtype)[:, None, None]
-            yield batch[:, :longest], divisors, mask
+            yield Batch(batch[:, :longest], divisors, mask)
 
 
 _latest: tuple[np.ndarray, Tensor] | None = None

@@ -11,7 +11,9 @@ from torch import Tensor
 from ae_model.activations import activation
 from ae_model.adam import AdamCall
 from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_activations
-from ae_model.configuration import ZERO_AT_ZERO, checked_layer_sizes
+from ae_model.configuration import Configuration, checked_layer_sizes
+from ae_model.errors import UserError
+from ae_model.padding import padded_sizes, stack_kind
 
 _Pair = tuple[Tensor, Tensor]
 """Matrices and their transposes: a step takes dozens of these, and making such a view takes a microsecond."""
@@ -29,11 +31,7 @@ class AutoencoderStack:
     textbook's backpropagation (Goodfellow, Bengio, Courville, Deep Learning, 2016, section 6.5).
 
     Args:
-        layer_sizes: One tuple of encoder widths for each member, all of one depth and one input size.
-        hidden_activation: Activation of the hidden layers, as in `SymmetricAutoencoder`, for all members.
-        code_activation: Activation of the code.
-        output_activation: Activation of the reconstruction.
-        learning_rates: Adam's learning rate of each member.
+        configurations: One for each member, all of one kind (`padding.stack_kind`).
         n_batches: Batches per epoch of each member. Members with equal learning rate and number of batches that stand
             side by side share one Adam call, so sorted members are faster.
         generators: Source of the initial weights of each member.
@@ -41,29 +39,28 @@ class AutoencoderStack:
         dtype: Of weights and arithmetic.
 
     Raises:
-        ValueError: If depths or input sizes differ, or widths differ under an activation with f(0) != 0.
+        UserError: If the configurations are of several kinds, or one has impossible layer sizes or activations.
     """
 
     def __init__(
         self,
-        layer_sizes: Sequence[Sequence[int]],
+        configurations: Sequence[Configuration],
         *,
-        hidden_activation: str,
-        code_activation: str,
-        output_activation: str,
-        learning_rates: Sequence[float],
         n_batches: Sequence[int],
         generators: Sequence[torch.Generator],
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.members = [checked_layer_sizes(sizes) for sizes in layer_sizes]
-        self.names = hidden_activation, code_activation, output_activation
-        widths = _padded_widths(self.members)
-        if len(set(self.members)) > 1:
-            for name in (hidden_activation, code_activation):
-                if name not in ZERO_AT_ZERO:
-                    raise ValueError(f"members of different widths need f(0) = 0, but got the activation {name!r}.")
+        first = configurations[0]
+        for other in configurations:
+            if stack_kind(other) != stack_kind(first):
+                raise UserError(
+                    "the configurations of a stack must share input size, depth, batch size and activations, and all "
+                    f"widths where an activation has f(0) != 0, but got {first} and {other}. Train them apart."
+                )
+        self.members = [checked_layer_sizes(c.layer_sizes) for c in configurations]
+        self.names = first.hidden_activation, first.code_activation, first.output_activation
+        widths = padded_sizes(self.members)
         self._layers = list(pairwise((*widths, *widths[-2::-1])))
         self._activations = [activation(name) for name in layer_activations(len(widths) - 1, *self.names)]
         self._code_layer = len(widths) - 2
@@ -80,7 +77,7 @@ class AutoencoderStack:
                 weight, bias = initial_linear(n_in, n_out, generator)
                 self.weights[layer][j, :n_in, :n_out] = weight.T
                 self.biases[layer][j, 0, :n_out] = bias
-        self._adam_keys = list(zip(learning_rates, n_batches, strict=True))
+        self._adam_keys = [(c.learning_rate, n) for c, n in zip(configurations, n_batches, strict=True)]
         self._adam_calls = self._make_adam_calls([0.0] * g)
         self._buffers: dict[int, tuple[list[_Pair], list[_Pair]]] = {}
 
@@ -282,9 +279,3 @@ def _product(a: _Pair, b: _Pair, bias: _Pair | None = None, *, out: _Pair) -> _P
     else:
         torch.baddbmm(bias[0] if by_rows else bias[1], first, second, out=stored)
     return out
-
-
-def _padded_widths(members: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    if len({(len(sizes), sizes[0]) for sizes in members}) != 1:
-        raise ValueError(f"members must share depth and input size, but got {sorted(set(members))}.")
-    return tuple(max(layer) for layer in zip(*members, strict=True))

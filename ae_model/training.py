@@ -1,6 +1,6 @@
 """The training loop over resident data."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,14 +8,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ae_model.autoencoder import SymmetricAutoencoder
-from ae_model.capture import Step, training_step
+from ae_model.capture import CapturedStep
 from ae_model.configuration import Configuration
-from ae_model.resident import ResidentData, batches
+from ae_model.resident import Batch, ResidentData, batches
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
 
 EVALUATION_ROWS = 1024
 """Rows per batch where nothing is learned: bounds the memory, and does not change the result beyond rounding."""
+
+
+Step = Callable[[Batch, int], Tensor]
+"""Trains on a batch, given its number within the epoch; returns each member's sum of squared errors `(members,)`."""
 
 
 def derived_seed(*parts: int) -> int:
@@ -39,6 +43,19 @@ def batch_order(rows: Int[np.ndarray, " rows"], *, seed: int, fold: int, epoch: 
     return order
 
 
+def training_step(stack: AutoencoderStack, data: ResidentData, batch_size: int) -> Step:
+    """The function that gathers a batch and trains on it; on a GPU, full batches are replayed as a CUDA graph.
+
+    Args:
+        stack: The members; after `stack.keep` a new step must be made.
+        data: Their samples.
+        batch_size: Rows of a full batch.
+    """
+    if data.device.type == "cuda":
+        return CapturedStep(stack, data, batch_size)
+    return lambda batch, number: stack.train_step(data.gather(batch.index), batch.rows, batch.mask, number)
+
+
 def train_epoch(
     step: Step, data: ResidentData, orders: Sequence[Int[np.ndarray, " _"]], batch_size: int
 ) -> Float[Tensor, "batches members"]:
@@ -54,9 +71,7 @@ def train_epoch(
         Each member's sum of squared errors in each batch, taken before the batch's step, on the device; 0 where a
         member has no batch.
     """
-    squared_errors = [
-        step(index, rows, mask, batch) for batch, (index, rows, mask) in enumerate(batches(data, orders, batch_size))
-    ]
+    squared_errors = [step(batch, number) for number, batch in enumerate(batches(data, orders, batch_size))]
     return torch.stack(squared_errors)
 
 
@@ -66,12 +81,12 @@ def evaluate_members(
     """Each member's sum of squared errors (float64) over its own rows, and its number of dead code units."""
     squared_error = torch.zeros(len(rows), dtype=torch.float64, device=data.device)
     activity = torch.zeros((), dtype=data.dtype, device=data.device)
-    for index, _, mask in batches(data, rows, EVALUATION_ROWS):
-        x = data.gather(index)
+    for batch in batches(data, rows, EVALUATION_ROWS):
+        x = data.gather(batch.index)
         reconstruction, code = stack.forward(x)
         errors = x.sub_(reconstruction)
-        if mask is not None:
-            errors.mul_(mask)
+        if batch.mask is not None:
+            errors.mul_(batch.mask)
         flat = errors.view(len(errors), 1, -1)
         squared_error += torch.bmm(flat, flat.transpose(1, 2)).view(-1)
         activity = activity + code.abs_().sum(1)
@@ -107,11 +122,7 @@ def fit_autoencoder(
     everything = np.arange(n_samples)
     counts = _rows_per_batch(n_samples, configuration.batch_size)
     stack = AutoencoderStack(
-        [configuration.layer_sizes],
-        hidden_activation=configuration.hidden_activation,
-        code_activation=configuration.code_activation,
-        output_activation=configuration.output_activation,
-        learning_rates=[configuration.learning_rate],
+        [configuration],
         n_batches=[len(counts)],
         generators=[initial_generator(seed, 0)],
         device=device,

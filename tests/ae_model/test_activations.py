@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ae_model.activations import ACTIVATIONS, activation
-from ae_model.configuration import ACTIVATION_NAMES, ZERO_AT_ZERO
+from ae_model.configuration import ACTIVATION_NAMES
+from ae_model.padding import ZERO_AT_ZERO
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from ae_model import Configuration, cross_validate, make_folds
-from ae_model.capture import WARM_UP_STEPS, training_step
-from ae_model.resident import ResidentData
+from ae_model.capture import WARM_UP_STEPS
+from ae_model.resident import Batch, ResidentData
 from ae_model.scaling import fit_scaling
 from ae_model.stack import AutoencoderStack
-from ae_model.training import initial_generator
+from ae_model.training import initial_generator, training_step
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -17,11 +17,12 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA de
 def make_stack(device: str, n_batches: list[int]) -> AutoencoderStack:
     """Two members of different widths and learning rates, in float64."""
     return AutoencoderStack(
-        [(6, 5, 2), (6, 4, 3)],
-        hidden_activation="tanh",
-        code_activation="linear",
-        output_activation="tanh",
-        learning_rates=[1e-3, 1e-2],
+        [
+            Configuration(
+                layer_sizes=sizes, hidden_activation="tanh", code_activation="linear", learning_rate=learning_rate
+            )
+            for sizes, learning_rate in (((6, 5, 2), 1e-3), ((6, 4, 3), 1e-2))
+        ],
         n_batches=n_batches,
         generators=[initial_generator(0, fold) for fold in range(2)],
         device=device,
@@ -40,7 +41,7 @@ def test_the_step_gathers_and_trains() -> None:
     index = torch.arange(16).view(2, 8)
     one, other, data = make_stack("cpu", [2, 2]), make_stack("cpu", [2, 2]), make_data("cpu")
     for batch in range(2):
-        squared_errors = training_step(one, data, 8)(index, 8, None, batch)
+        squared_errors = training_step(one, data, 8)(Batch(index, 8, None), batch)
         torch.testing.assert_close(squared_errors, other.train_step(data.gather(index), 8), rtol=0, atol=0)
     for mine, theirs in zip(one.weights, other.weights, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
@@ -55,7 +56,7 @@ def test_captured_steps_equal_plain_ones() -> None:
     for number in range(3 * WARM_UP_STEPS + 8):
         index = torch.randint(40, (2, 8), generator=generator).cuda()
         batch = number % 8
-        squared_errors = step(index, 8, None, batch)
+        squared_errors = step(Batch(index, 8, None), batch)
         expected = other.train_step(data.gather(index), 8, None, batch)
         torch.testing.assert_close(squared_errors, expected, rtol=1e-10, atol=0)
     for mine, theirs in zip(one.weights, other.weights, strict=True):

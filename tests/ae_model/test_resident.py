@@ -55,7 +55,8 @@ def test_batches_hold_every_row_once_and_in_order(lengths: list[int]) -> None:
     rows = [np.random.default_rng(n).permutation(50)[:n] for n in lengths]
     data = resident(np.zeros((50, 2)), [fit_scaling(np.zeros((1, 2)))])
     seen: list[list[int]] = [[] for _ in rows]
-    for index, n_rows, mask in batches(data, rows, 4):
+    for batch in batches(data, rows, 4):
+        index, n_rows, mask = batch.index, batch.rows, batch.mask
         counts = [index.shape[1]] * len(rows) if mask is None else mask[:, :, 0].sum(1).int().tolist()
         expected = [max(count, 1) for count in counts]
         assert (n_rows if mask is None else n_rows[:, 0, 0].tolist()) == (index.shape[1] if mask is None else expected)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ae_model import SymmetricAutoencoder
-from ae_model.configuration import ACTIVATION_NAMES, ZERO_AT_ZERO
+from ae_model import Configuration, SymmetricAutoencoder
+from ae_model.configuration import ACTIVATION_NAMES
+from ae_model.padding import ZERO_AT_ZERO
 from ae_model.stack import AutoencoderStack
 
 
@@ -22,11 +23,16 @@ def make_stack(
 ) -> AutoencoderStack:
     """A float64 stack; member j starts from seed j unless told otherwise."""
     return AutoencoderStack(
-        members,
-        hidden_activation=activations[0],
-        code_activation=activations[1],
-        output_activation=activations[2],
-        learning_rates=learning_rates or [1e-2] * len(members),
+        [
+            Configuration(
+                layer_sizes=sizes,
+                hidden_activation=activations[0],
+                code_activation=activations[1],
+                output_activation=activations[2],
+                learning_rate=rate,
+            )
+            for sizes, rate in zip(members, learning_rates or [1e-2] * len(members), strict=True)
+        ],
         n_batches=n_batches or [1] * len(members),
         generators=[torch.Generator().manual_seed(seed) for seed in seeds or range(len(members))],
         dtype=torch.float64,
@@ -266,14 +272,14 @@ def test_kept_members_go_on_as_if_alone(kept: list[int]) -> None:
 @pytest.mark.parametrize("other", [(6, 3), (6, 4, 3, 2), (5, 4, 3)])
 def test_members_of_different_depth_or_input_are_refused(other: tuple[int, ...]) -> None:
     """The message shows the members."""
-    with pytest.raises(ValueError, match=r"share depth and input size, but got .*\(6, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"share input size, depth, .* but got .*\(6, 4, 3\)"):
         make_stack([(6, 4, 3), other])
 
 
 @pytest.mark.parametrize("activations", [("sigmoid", "linear", "tanh"), ("relu", "sigmoid", "tanh")])
 def test_different_widths_are_refused_where_padding_would_not_stay_zero(activations: tuple[str, str, str]) -> None:
     """Sigmoid is 1/2 at zero; equal widths, and sigmoid at the output, are no problem."""
-    with pytest.raises(ValueError, match=r"different widths need f\(0\) = 0, but got the activation 'sigmoid'"):
+    with pytest.raises(ValueError, match=r"all widths where .* f\(0\) != 0, but got .*'sigmoid'"):
         make_stack([(6, 4, 3), (6, 5, 3)], activations)
     make_stack([(6, 4, 3), (6, 4, 3)], activations)
     make_stack([(6, 4, 3), (6, 5, 3)], ("relu", "linear", "sigmoid"))

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from ae_model import Configuration, SymmetricAutoencoder, fit_autoencoder, fit_scaling
-from ae_model.capture import training_step
 from ae_model.metrics import dead_code_units
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
@@ -17,6 +16,7 @@ from ae_model.training import (
     evaluate_members,
     initial_generator,
     train_epoch,
+    training_step,
 )
 
 CONFIGURATION = Configuration(
@@ -32,11 +32,7 @@ def samples(n_samples: int) -> np.ndarray:
 def make_stack(n_batches: list[int]) -> AutoencoderStack:
     """One member of `CONFIGURATION` for each number of batches, from the seeds of folds 0, 1, ..."""
     return AutoencoderStack(
-        [CONFIGURATION.layer_sizes] * len(n_batches),
-        hidden_activation="elu",
-        code_activation="relu",
-        output_activation="tanh",
-        learning_rates=[1e-2] * len(n_batches),
+        [CONFIGURATION] * len(n_batches),
         n_batches=n_batches,
         generators=[initial_generator(0, k) for k in range(len(n_batches))],
         dtype=torch.float64,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_model import Configuration
-from ae_model.configuration import ZERO_AT_ZERO
+from ae_model.padding import ZERO_AT_ZERO
 from search.execution.packs import MAX_PACK_FLOP, MAX_PADDING, make_packs
 
 Fields = list[tuple[tuple[int, ...], str, str, float, int]]
