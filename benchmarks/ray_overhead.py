@@ -15,8 +15,9 @@ import numpy as np
 from training import environment
 
 from ae_model import Configuration, make_folds
+from search.execution.connection import connected_ray
 from search.execution.packs import make_packs
-from search.execution.runner import connected_ray, run_trials
+from search.execution.runner import run_trials
 from search.ledger import Ledger
 from search.monitor import Monitor
 from search.settings import ResourceSettings

@@ -129,7 +129,8 @@ def run_search(
             if verbose:
                 print(f"{dataset.name}: {proposal.text()}", file=sys.stderr)  # noqa: T201
             # Ray is slow to import, and not needed where all is done.
-            from search.execution.runner import connected_ray, run_trials
+            from search.execution.connection import connected_ray
+            from search.execution.runner import run_trials
 
             before = load_trials(directory)
             monitor = Monitor(

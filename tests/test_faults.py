@@ -166,7 +166,8 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_two_thousand_trials(tmp_path: Path) -> None:
     """The driver's memory does not grow by more than 50 MB over the second thousand."""
-    from search.execution.runner import connected_ray, run_trials
+    from search.execution.connection import connected_ray
+    from search.execution.runner import run_trials
 
     values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(2000)}

@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("no deadline")
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """A Ray that `run_search` finds and uses, so that not every test waits for one of its own."""
-    from search.execution.runner import connected_ray
+    from search.execution.connection import connected_ray
 
     with connected_ray(None, ResourceSettings(max_concurrent_trials=2)):
         yield

@@ -24,8 +24,9 @@ from ae_model import Configuration, cross_validate, load_dataset, make_folds
 from search import SearchSettings, load_epochs, load_trials, parse_settings, run_search
 from search.cli import main
 from search.console import status_text
+from search.execution.connection import connected_ray
 from search.execution.packs import make_packs
-from search.execution.runner import connected_ray, trial_resources
+from search.execution.runner import trial_resources
 from search.settings import ResourceSettings, to_toml
 
 COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
