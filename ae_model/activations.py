@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ae_model.errors import UserError
+
 _aten = torch.ops.aten
 """Whose overloads are named below: to find them by their arguments takes longer than what they compute."""
 
@@ -92,5 +94,5 @@ def activation(name: str) -> Activation:
         ValueError: If there is none.
     """
     if name not in ACTIVATIONS:
-        raise ValueError(f"an activation must be one of {', '.join(ACTIVATIONS)}, but got {name!r}.")
+        raise UserError(f"an activation must be one of {', '.join(ACTIVATIONS)}, but got {name!r}.")
     return ACTIVATIONS[name]

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float, Int
 
+from ae_model.errors import UserError
+
 ACTIVATION_NAMES = ("linear", "relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "silu")
 
 
@@ -74,10 +76,10 @@ def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     """
     sizes = tuple(layer_sizes)
     if len(sizes) < 2:
-        raise ValueError(f"layer_sizes must hold at least an input and a code size, but got {sizes}.")
+        raise UserError(f"layer_sizes must hold at least an input and a code size, but got {sizes}.")
     for size in sizes:
         if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
-            raise ValueError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
+            raise UserError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
     return tuple(map(int, sizes))
 
 

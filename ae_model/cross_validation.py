@@ -9,6 +9,7 @@ from jaxtyping import Float, Num
 from torch import Tensor
 
 from ae_model.configuration import Configuration, EpochRecord, count_parameters
+from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
 from ae_model.padding import padded_sizes, stack_kind
 from ae_model.resident import ResidentData
@@ -146,10 +147,10 @@ class CrossValidation:
             self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
             for number, group in enumerate(self._groups):
                 if state[f"{number}.members"].tolist() != [list(member) for member in group.members]:
-                    raise ValueError("the state is that of another grouping.")
+                    raise UserError("the state is that of another grouping.")
                 group.stack.load_state({name: state[f"{number}.{name}"] for name in group.stack.state()})
         except (KeyError, RuntimeError) as error:
-            raise ValueError(f"the state is not one of these configurations' ({error}).") from error
+            raise UserError(f"the state is not one of these configurations' ({error}).") from error
 
     def _configurations_left(self) -> list[int]:
         return sorted({c for group in self._groups for c, _ in group.members})

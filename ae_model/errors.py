@@ -35,4 +35,4 @@ class UserError(ValueError):
         name = name_for(self.argument)
         # Not within longer names, nor where the message is already in the other words.
         message = re.sub(rf"(?<![\w.-]){re.escape(self.argument)}(?!\w)", lambda _: name, str(self))
-        return type(self)(message, argument=name)
+        return UserError(message, argument=name)

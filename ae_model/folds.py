@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int, Num
 
+from ae_model.errors import UserError
 from ae_model.scaling import Scaling, fit_scaling
 
 
@@ -24,7 +25,7 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
         ValueError: If there are fewer than 2 folds, or more folds than samples.
     """
     if not 2 <= n_splits <= n_samples:
-        raise ValueError(
+        raise UserError(
             f'"2 <= n_splits <= n_samples" must hold, but got n_splits={n_splits}, n_samples={n_samples}. '
             "Change n_splits or use more samples."
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from ae_model.errors import UserError
 from ae_model.folds import make_folds
 from ae_model.training import derived_seed
 
@@ -72,7 +73,7 @@ def evaluate_autoencoder(
         total += criterion(model(x)[0], x).double().cpu() * len(x)
         n_samples += len(x)
     if n_samples == 0:
-        raise ValueError("a loader must yield at least one batch, but got none. Check the data set and drop_last.")
+        raise UserError("a loader must yield at least one batch, but got none. Check the data set and drop_last.")
     return float(total / n_samples)
 
 

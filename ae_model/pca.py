@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from sklearn.decomposition import PCA
 
+from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
 from ae_model.scaling import Scaling
 
@@ -20,7 +21,7 @@ def explained_variance_ratio(
     """
     ratio: np.ndarray = fit_pca(values, scaling, min(values.shape)).explained_variance_ratio_
     if not np.isfinite(ratio).all():
-        raise ValueError("the samples must vary, but all of them are equal. Check the data.")
+        raise UserError("the samples must vary, but all of them are equal. Check the data.")
     return ratio
 
 

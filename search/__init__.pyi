@@ -8,8 +8,8 @@ from .retraining import retrain as retrain
 from .selection import Selection as Selection
 from .selection import select as select
 from .settings import SearchSettings as SearchSettings
-from .settings import load_settings as load_settings
-from .settings import parse_settings as parse_settings
+from .settings_files import load_settings as load_settings
+from .settings_files import parse_settings as parse_settings
 from .tables import load_epochs as load_epochs
 from .tables import load_folds as load_folds
 from .tables import load_trials as load_trials

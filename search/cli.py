@@ -1,16 +1,22 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
 import atexit
+import errno
 import gc
 import os
 import shlex
 import signal
 import sys
+import tempfile
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ae_model.errors import UserError
+from search.errors import SearchError
 
 # Everything else is imported inside the commands: torch, pandas and Ray take seconds, which --help must not.
 if TYPE_CHECKING:
@@ -22,6 +28,15 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 INTERRUPTED = 130
+
+_OF_THE_DISK = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE,
+    errno.EISDIR, errno.ENOTDIR,
+}  # fmt: skip
+"""A full, read-only or lost disk, or one on which something else stands in a file's place."""
+
+_OPTIONS = {"rule": "--rule", "trial": "--trial", "sort": "--sort", "format_": "--format", "data_dir": "--data-dir"}
+"""What arguments of Python functions are called on the command line, where it is not a setting's key."""
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
 ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
@@ -47,7 +62,11 @@ Overrides = Annotated[
 
 
 @app.callback()
-def _callback() -> None:
+def _callback(
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; also after COMMAND.")
+    ] = False,
+) -> None:
     """Find the best symmetric autoencoder for a data set, and get it trained and evaluated."""
 
 
@@ -139,7 +158,7 @@ def retrain(
 ) -> None:
     """Train the winner, or a named trial, on all development data."""
     if rule is not None and trial is not None:
-        raise ValueError("--rule and --trial exclude each other. Give one of them.")
+        raise UserError("--rule and --trial exclude each other. Give one of them.")
     from search.pipeline import retrain_and_draw
 
     print(f"Model: {retrain_and_draw(directory, rule=rule, trial=trial)}")  # type: ignore[arg-type]  # as above
@@ -192,27 +211,67 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # torch, pandas and Ray make a million objects that stay: to look through them again and again takes a second.
     gc.set_threshold(100_000)
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments  # taken out here, so that it may stand after the command too
+    arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        status_ = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        status_ = app(arguments or ["--help"], standalone_mode=False)
         if sys.stdout is not None:  # it was closed
             sys.stdout.flush()
     except _UsageError as error:
         message = error.format_message()
         _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See ae-search --help.", 2)
-    except ValueError as error:
-        _fail(str(error), 2)
-    except RuntimeError as error:
-        _fail(str(error), 1)
     except BrokenPipeError:  # whoever read the output has seen enough
         status_ = 1
-    except OSError as error:  # a full or lost disk
-        place = f"{error.filename}: " if error.filename else ""
-        _fail(f"{place}{error.strerror or error}. What was finished is kept; mend that, then run the same command.", 1)
     except KeyboardInterrupt:
         status_ = INTERRUPTED
+    except Exception as error:
+        if debug:
+            traceback.print_exception(error)
+        _fail(*_told(error, debug))
     if status_ == INTERRUPTED:  # Typer turns an interrupt within a command into this
         _fail("interrupted; nothing that was reported is lost, and the same command continues", INTERRUPTED)
     sys.exit(status_ or 0)
+
+
+def _told(error: Exception, debug: bool) -> tuple[str, int]:
+    """What a person is told of an error, and the exit status."""
+    if _raised_here(error, ValueError):
+        return str(error), 2
+    if _raised_here(error, RuntimeError):
+        return str(error), 1
+    if isinstance(error, UserError):
+        return str(error.renamed(lambda argument: _OPTIONS.get(argument, argument))), 2
+    if isinstance(error, SearchError):
+        return str(error), 1
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}. What was finished is kept; fix that, then run the same command.", 1
+    details = "" if debug else f" ({_written_down(error)}--debug shows them)"
+    reason = next((line for line in str(error).splitlines() if line.strip()), "")  # some libraries' are pages long
+    return (
+        f"unexpected error: {type(error).__name__}{': ' * bool(reason)}{reason}{details}. "
+        "This is a fault of ae-search or of a library, not of your input.",
+        1,
+    )
+
+
+def _raised_here(error: Exception, kind: type[Exception]) -> bool:
+    """Whether it is a plain error with a sentence for people, from a module that has no better type for it yet."""
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return type(error) is kind and frame.f_globals["__name__"].partition(".")[0] in ("search", "ae_model")
+
+
+def _written_down(error: Exception) -> str:
+    """Where the traceback of an error lies now."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix="ae-search-", suffix=".log", delete=False
+        ) as log:
+            log.writelines(traceback.format_exception(error))
+    except OSError:  # no room for it: then there is --debug
+        return "details: "
+    return f"details in {log.name}; "
 
 
 def _fail(message: str, exit_status: int) -> None:
@@ -223,7 +282,7 @@ def _fail(message: str, exit_status: int) -> None:
 def _settings(
     path: Path | None, data: str | None, data_dir: str | None, overrides: list[str] | None
 ) -> "SearchSettings":
-    from search.settings import load_settings
+    from search.settings_files import load_settings
 
     given = {"data.source": data, "data.data_dir": data_dir}
     return load_settings(path, [*_texts(given), *(overrides or [])])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ae_model.data import Dataset
+from ae_model.errors import UserError
 from ae_model.pca import code_size_for, explained_variance_ratio
 from ae_model.scaling import fit_scaling
 from search.files import replace_file
@@ -43,8 +44,8 @@ def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | None = N
     settings = settings or BottleneckSettings()
     try:
         ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
-    except ValueError as error:
-        raise ValueError(f"{dataset.name}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{dataset.name}: {error}") from error
     listed = settings.code_sizes or [code_size_for(target, ratio) for target in settings.explained_variance]
     return CodeSizes(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
 

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from ae_model.errors import UserError
 from search.ledger import ENDED, FINISHED, RUNNING, is_running
 from search.tables import configuration_labels, load_trials
 
@@ -163,8 +164,9 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
     trials = load_trials(directory)
     trials["status"] = _status(trials, at_work)
     if sort not in trials.columns:
-        raise ValueError(
-            f"--sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}."
+        raise UserError(
+            f"sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}.",
+            argument="sort",
         )
     trials = trials.sort_values([sort, "number"] if sort != "number" else sort).head(top or len(trials))
     if format_ == "csv":
@@ -175,7 +177,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
     elif format_ == "table":
         _console().print(trials_table(trials))
     else:
-        raise ValueError(f"--format must be table, csv or json, but is {format_!r}.")
+        raise UserError(f"format_ must be table, csv or json, but is {format_!r}.", argument="format_")
 
 
 def status_text(directory: str | Path) -> str:

@@ -16,6 +16,8 @@ from typing import IO, Any, Self
 import numpy as np
 
 from ae_model.configuration import Configuration, EpochRecord
+from ae_model.errors import UserError
+from search.errors import SearchError
 
 APPLICATION_ID = 0x61655365
 """Tells a ledger from other programs' SQLite files."""
@@ -178,7 +180,7 @@ class Ledger:
             with self._connection as connection:
                 yield connection
         except sqlite3.OperationalError as error:
-            raise RuntimeError(
+            raise SearchError(
                 f"{self._path}: cannot be written ({error}). What was finished before is kept; mend that, then run the "
                 "same command again."
             ) from error
@@ -197,11 +199,11 @@ def lock(directory: Path) -> Iterator[None]:
     try:
         file = path.open("a")
     except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror}). Give another --results-dir.") from error
+        raise UserError(f"{path}: cannot be written ({error.strerror}). Give another --results-dir.") from error
     with file:
         # The kernel drops the lock with the process, so a driver that died never locks out the next one.
         if not any(_try_lock(file, wait_s) for wait_s in (0, 0.1, 0.4)):  # `is_running` may hold it for an instant
-            raise ValueError(
+            raise UserError(
                 f"{directory}: another ae-search is running in this directory. Wait for it, or give another --name."
             )
         yield
@@ -242,7 +244,7 @@ def read_ledger(directory: str | Path, query: str) -> tuple[list[str], list[tupl
     """
     path = Path(directory) / "ledger.sqlite"
     if not os.path.isfile(path):  # not Path's, which raises where a name is too long
-        raise ValueError(f"{directory}: is no search's directory, ledger.sqlite is missing. Check the path.")
+        raise UserError(f"{directory}: is no search's directory, ledger.sqlite is missing. Check the path.")
     # Readers use the WAL, and need an index beside it, which they make: unless there is no WAL, and nobody writes.
     waiting = path.with_name("ledger.sqlite-wal")
     mode = "mode=rw"
@@ -268,7 +270,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         if application != APPLICATION_ID and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             raise sqlite3.DatabaseError("it is another program's database")
         if version > SCHEMA_VERSION:
-            raise ValueError(
+            raise UserError(
                 f"{path}: is of version {version}, but this ae-search reads up to {SCHEMA_VERSION}. Upgrade ae-search."
             )
     except sqlite3.DatabaseError as error:
@@ -280,11 +282,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _unreadable(path: Path, error: Exception) -> ValueError:
+def _unreadable(path: Path, error: Exception) -> UserError:
     # "no such table" is an OperationalError too, but not one of the disk.
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-        return ValueError(f"{path}: cannot be opened now ({error}). Check disk space and permissions, and try again.")
-    return ValueError(f"{path}: is no readable ledger ({error}). Move it away, or give another --name.")
+        return UserError(f"{path}: cannot be opened now ({error}). Check disk space and permissions, and try again.")
+    return UserError(f"{path}: is no readable ledger ({error}). Move it away, or give another --name.")
 
 
 def _finite(value: float) -> float | None:

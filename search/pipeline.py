@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ae_model.data import source_name
+from ae_model.errors import UserError
 from ae_model.folds import make_folds
 from ae_model.pca import pca_baseline
 from search import plots
 from search.code_sizes import propose_code_sizes, write_code_sizes
 from search.data import load_data
+from search.errors import SearchError
 from search.execution.checkpoints import make_folder, remove_folder
 from search.execution.packs import make_packs
 from search.files import replace_file
 from search.ledger import DIVERGED, Ledger, lock, trial_id
 from search.monitor import Monitor
 from search.selection import Rule, Selection, select
-from search.settings import ResourceSettings, SearchSettings, to_toml
+from search.settings import ResourceSettings, SearchSettings
+from search.settings_files import to_toml
 from search.space import make_configurations
 from search.tables import configuration_labels, load_epochs, load_trials, write_tables
 
@@ -170,7 +173,7 @@ def run_search(
     table = load_trials(directory)
     if not (table["rank"].notna()).any():
         reasons = "; ".join(sorted({str(error) for error in table["error"].dropna()})) or "every trial diverged"
-        raise RuntimeError(f"{directory}: no trial could be finished ({reasons}).")
+        raise SearchError(f"{directory}: no trial could be finished ({reasons}).")
     plots.validation_mse(table, directory / "validation_mse.png")
     selection = select(directory)
     if verbose:
@@ -214,7 +217,7 @@ def check_name(name: str) -> str:
         ValueError: If it cannot.
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
-        raise ValueError(
+        raise UserError(
             f"--name must be 1 to 100 letters, digits, '.', '_', '+' or '-', beginning with no '.', but is {name!r}."
         )
     return name
@@ -230,15 +233,15 @@ def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{directory}: cannot be made ({error.strerror}). Give another --results-dir.") from error
+        raise UserError(f"{directory}: cannot be made ({error.strerror}). Give another --results-dir.") from error
     if not os.access(directory, os.W_OK):
-        raise ValueError(f"{directory}: cannot be written to. Give another --results-dir.")
+        raise UserError(f"{directory}: cannot be written to. Give another --results-dir.")
 
 
 def _move_aside(directory: Path) -> Path:
     """Give a search's folder a name that is free; ValueError if it is none, or a search is running in it."""
     if not (directory / "ledger.sqlite").is_file():
-        raise ValueError(f"{directory}: --fresh moves searches aside, but this is none. Give another --name.")
+        raise UserError(f"{directory}: --fresh moves searches aside, but this is none. Give another --name.")
     with lock(directory):
         numbered = (directory.with_name(f"{directory.name}.{number}") for number in itertools.count(1))
         return directory.rename(next(path for path in numbered if not path.exists()))
@@ -256,9 +259,7 @@ def _check_local_resources(resources: ResourceSettings) -> None:
         ("gpus_per_trial", resources.gpus_per_trial or 0, n_gpus),
     ):
         if wanted > present:
-            raise ValueError(
-                f"resources.{name} must be at most {present} on this machine, but is {wanted:g}. Lower it."
-            )
+            raise UserError(f"resources.{name} must be at most {present} on this machine, but is {wanted:g}. Lower it.")
 
 
 def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
@@ -270,7 +271,7 @@ def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted:
         told = {"data": "data (other development samples; they follow from [data] and seed)"}
         told |= {name: f"{name} ({stored.get(name)} there, {wanted[name]} now)" for name in differing if name != "data"}
         changes = ", ".join(told[name] for name in differing)
-        raise ValueError(
+        raise UserError(
             f"{directory} holds a search with other settings: {changes}. Set them back, give another --name, "
             "or start over with --fresh."
         )

@@ -8,6 +8,7 @@ import torch
 
 from ae_model.configuration import Configuration
 from ae_model.data import Dataset
+from ae_model.errors import UserError
 from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
@@ -15,7 +16,7 @@ from search.data import load_data
 from search.files import replace_file
 from search.ledger import read_ledger
 from search.selection import Rule, last_rule, select
-from search.settings import search_settings
+from search.settings_files import search_settings
 from search.tables import load_trials
 
 
@@ -87,13 +88,17 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
 def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:
     matches = trials[trials["trial_id"].str.startswith(beginning)]
     if not beginning or len(matches) != 1:
-        raise ValueError(
-            f"--trial {beginning!r} must begin exactly one trial_id of the search, but begins {len(matches)}. "
-            "The command `ae-search trials` lists them."
+        raise UserError(
+            f"trial must begin exactly one trial_id of the search, but {beginning!r} begins {len(matches)}. "
+            "The command `ae-search trials` lists them.",
+            argument="trial",
         )
     trial = matches.iloc[0]
     if pd.isna(trial["best_epoch"]):
-        raise ValueError(f"--trial {trial['trial_id']} has no complete epoch (status {trial['status']}). Name another.")
+        raise UserError(
+            f"trial {trial['trial_id']} has no complete epoch (status {trial['status']}). Name another.",
+            argument="trial",
+        )
     return str(trial["trial_id"]), int(trial["best_epoch"])
 
 
@@ -107,7 +112,7 @@ def _check_same_data(directory: Path, dataset: Dataset) -> None:
     _, rows = read_ledger(directory, "SELECT value FROM search WHERE key = 'definition'")
     searched = json.loads(rows[0][0])["data"]
     if dataset.fingerprint() != searched:
-        raise ValueError(
+        raise UserError(
             f"data.source {dataset.name!r} holds other development samples than when {directory} was searched. "
             "Restore the data, or search it under another --name."
         )

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ae_model.errors import UserError
 from search.files import replace_file
 from search.ledger import FINISHED
-from search.settings import search_settings
+from search.settings_files import search_settings
 from search.tables import configuration_labels, load_folds, load_trials
 
 Rule = Literal["best", "one-se", "smallest-code"]
@@ -54,13 +55,13 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
         ValueError: If the directory is no search's, no trial has finished, or there is no such rule.
     """
     if rule is not None and rule not in RULES:
-        raise ValueError(f"--rule must be one of {', '.join(RULES)}, but is {rule!r}.")
+        raise UserError(f"rule must be one of {', '.join(RULES)}, but is {rule!r}.", argument="rule")
     trials = load_trials(directory)
     chosen = rule or search_settings(directory).selection.rule
     try:
         selection = select_winner(trials, load_folds(directory), chosen)
-    except ValueError as error:
-        raise ValueError(f"{directory}: {error}") from error
+    except UserError as error:
+        raise UserError(f"{directory}: {error}") from error
     text = json.dumps(asdict(selection), indent=2) + "\n"
     replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
     return selection
@@ -90,7 +91,7 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
     """
     finished = trials[trials["status"] == FINISHED].sort_values(["val_mse_mean", "number"])
     if finished.empty:
-        raise ValueError("no trial has finished, so there is nothing to select. Run the search again to continue it.")
+        raise UserError("no trial has finished, so there is nothing to select. Run the search again to continue it.")
     finished = finished.assign(label=configuration_labels(finished))
     best = finished.iloc[0]
     near = finished[finished["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ae_model.configuration import Configuration
+from ae_model.errors import UserError
 from search.settings import LogUniform, SpaceSettings
 
 MAX_CONFIGURATIONS = 100_000
@@ -29,7 +30,7 @@ def hidden_choices(space: SpaceSettings) -> list[tuple[int, ...]]:
     else:
         n_combinations = sum(len(space.widths) ** depth for depth in space.depth)
         if n_combinations > MAX_CONFIGURATIONS:
-            raise ValueError(
+            raise UserError(
                 f"space.depth and space.widths have {n_combinations} combinations, but at most {MAX_CONFIGURATIONS} "
                 "are possible. Use fewer widths or less depth."
             )
@@ -65,7 +66,7 @@ def make_configurations(
     """
     for code_size in code_sizes:
         if code_size >= input_size:
-            raise ValueError(
+            raise UserError(
                 f"a code size must be less than the number of features, but bottleneck gives {code_size} and the data "
                 f"has {input_size}. Lower bottleneck.code_sizes or bottleneck.explained_variance."
             )
@@ -81,7 +82,7 @@ def make_configurations(
     n_total = int(np.prod([len(axis) for axis in axes]))
     n_wanted = n_total if num_samples is None else num_samples
     if n_wanted > MAX_CONFIGURATIONS:
-        raise ValueError(
+        raise UserError(
             f"the search has {n_wanted} configurations, but at most {MAX_CONFIGURATIONS} are possible. "
             + (
                 'Make the space smaller, or use search.algorithm = "random" with search.num_samples.'

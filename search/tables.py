@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ae_model.configuration import count_parameters
+from ae_model.errors import UserError
 from search.files import replace_file
 from search.ledger import FINISHED, read_ledger
 from search.space import layer_sizes_text
@@ -111,7 +112,7 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
         configurations = [json.loads(text) for text in rows.pop("configuration")]
         sizes = [configuration.pop("layer_sizes") for configuration in configurations]
     except (ValueError, TypeError, LookupError) as error:
-        raise ValueError(
+        raise UserError(
             f"{directory}/ledger.sqlite: holds a configuration that is none ({error}). Start over with --fresh."
         ) from error
     rows["layer_sizes"] = [layer_sizes_text(s) for s in sizes]

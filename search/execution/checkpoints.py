@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pyarrow import fs
 from safetensors import SafetensorError
 
+from ae_model.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -91,7 +93,7 @@ def make_folder(folder: str) -> None:
         filesystem.create_dir(path)
     except _UNUSABLE as error:
         reason = str(error).strip().split("\n")[0]
-        raise ValueError(
+        raise UserError(
             f"resources.storage_path: {folder} cannot be used ({reason}). Give an absolute path or a URI."
         ) from error
 

@@ -24,7 +24,8 @@ from pyarrow import parquet
 
 from ae_model import Configuration, EpochRecord, SymmetricAutoencoder, TrainedAutoencoder, fit_scaling, save_model
 from search.ledger import FINISHED, Ledger
-from search.settings import SearchSettings, load_settings, to_toml
+from search.settings import SearchSettings
+from search.settings_files import load_settings, to_toml
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -1,10 +1,12 @@
 """The command `ae-search`: exit status, standard output and standard error of every subcommand."""
 
+import errno
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ae_model import load_model
-from search import SearchResult, load_trials
+from ae_model import UserError, load_model
+from search import SearchResult, console, load_trials
+from search.errors import SearchError
 from search.ledger import Ledger
 
 Run = Callable[..., tuple[int, str, str]]
@@ -65,6 +68,89 @@ def test_help_imports_nothing_slow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that temporary files go to."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserError("rule must be 'a', but is 'b'. Give it.", argument="rule"), 2, "--rule must be 'a', but is 'b'."),
+        (UserError("data.csv: rule 7 is empty. Fill it."), 2, "data.csv: rule 7 is empty. Fill it."),
+        (SearchError("Ray's own raylet was killed.\nGo on."), 1, "Ray's own raylet was killed. Go on."),
+        (OSError(errno.ENOSPC, "No space left", "a.csv"), 1, "a.csv: No space left. What was finished is kept; fix"),
+        (OSError(errno.EROFS, "Read-only file system"), 1, "Read-only file system. What was finished is kept; fix"),
+    ],
+)
+def test_errors_that_need_no_traceback(
+    run: Run, one_line: OneLine, monkeypatch: pytest.MonkeyPatch, temporary: Path, error: Exception, status: int,
+    line: str,
+) -> None:  # fmt: skip
+    """What users can fix is status 2, what the machine did is status 1; each is one line, and no log is written."""
+
+    def fail(_: Path) -> str:
+        raise error
+
+    monkeypatch.setattr(console, "status_text", fail)
+    found, output, errors = run("status", "x")
+    assert (found, output) == (status, "")
+    assert one_line(errors).startswith(f"ae-search: {line}")
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (KeyError("x"), "KeyError: 'x'"),
+        (ValueError("operands could not be broadcast"), "ValueError: operands could not be broadcast"),
+        (RuntimeError("\nCUDA error: unknown\nCompile with TORCH_USE_CUDA_DSA"), "RuntimeError: CUDA error: unknown"),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "a.csv"),
+            "FileNotFoundError: [Errno 2] No such file: 'a.csv'",
+        ),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_faults_of_the_program_keep_their_traceback(
+    run: Run, one_line: OneLine, monkeypatch: pytest.MonkeyPatch, temporary: Path, error: Exception, name: str
+) -> None:
+    """They are status 1 and a line that does not blame the input; the traceback is in a log, or on standard error."""
+
+    def fail_here(_: Path) -> str:
+        raise error
+
+    monkeypatch.setattr(console, "status_text", fail_here)
+    status, output, errors = run("status", "x")
+    assert (status, output) == (1, "")
+    (log,) = temporary.iterdir()
+    line = one_line(errors, "This is a fault of ae-search or of a library, not of your input.")
+    assert line.startswith(f"ae-search: unexpected error: {name} (details in {log}; --debug shows them). This")
+    assert "fail_here" in log.read_text()
+    log.unlink()
+    for arguments in (("--debug", "status", "x"), ("status", "x", "--debug")):
+        status, output, errors = run(*arguments)
+        assert (status, output) == (1, "")
+        *_, last = errors.splitlines()
+        assert errors.startswith("Traceback")
+        assert "fail_here" in errors
+        assert last.startswith(f"ae-search: unexpected error: {name}. This is a fault")
+        assert not list(temporary.iterdir())
+
+
+def test_a_fault_where_no_log_can_be_written(
+    run: Run, one_line: OneLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The line still comes, and says how to see the rest."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    monkeypatch.delattr(console, "status_text")
+    status, output, errors = run("status", "x")
+    assert (status, output) == (1, "")
+    one_line(errors, "unexpected error: AttributeError: ", "(details: --debug shows them)")
 
 
 def test_bottleneck(run: Run) -> None:

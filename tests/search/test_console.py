@@ -173,8 +173,8 @@ def test_trials_as_a_table(searched: SearchResult, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"sort": "colour"}, r"--sort must be a column of trials\.csv, but is 'colour'.*trial_id, number"),
-        ({"format_": "xml"}, r"--format must be table, csv or json, but is 'xml'"),
+        ({"sort": "colour"}, r"^sort must be a column of trials\.csv, but is 'colour'.*trial_id, number"),
+        ({"format_": "xml"}, r"^format_ must be table, csv or json, but is 'xml'"),
     ],
 )
 def test_wrong_options(

@@ -99,7 +99,7 @@ def test_a_rule_chooses_what_is_trained(search_copy: Path, rule: str) -> None:
 @pytest.mark.parametrize(("trial", "words"), [("", "begins 4"), ("xyz", "'xyz'.*begins 0"), ("../best", "begins 0")])
 def test_a_name_that_is_no_trials(search_copy: Path, trial: str, words: str) -> None:
     """A beginning of no id, or of several, is refused with the number of trials it fits."""
-    with pytest.raises(ValueError, match=rf"--trial .*{words}.*ae-search trials"):
+    with pytest.raises(ValueError, match=rf"trial .*{words}.*ae-search trials"):
         retrain(search_copy, trial=trial)
 
 
@@ -109,7 +109,7 @@ def test_a_trial_without_a_complete_epoch(search_copy: Path) -> None:
         ledger.enter_trials({"unlucky": Configuration(layer_sizes=(4, 2))})
         ledger.start("unlucky")
         ledger.fail("unlucky", "its node was lost")
-    with pytest.raises(ValueError, match=r"--trial unlucky has no complete epoch \(status failed\)"):
+    with pytest.raises(ValueError, match=r"^trial unlucky has no complete epoch \(status failed\)"):
         retrain(search_copy, trial="unlucky")
 
 

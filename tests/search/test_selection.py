@@ -15,7 +15,7 @@ from scipy import stats
 from ae_model import Configuration, EpochRecord
 from search.ledger import DIVERGED, FINISHED, Ledger
 from search.selection import RULES, SIGNIFICANCE, Rule, corrected_p_value, select, select_winner
-from search.settings import parse_settings, to_toml
+from search.settings_files import parse_settings, to_toml
 
 K = 4
 
@@ -202,7 +202,7 @@ def test_select_writes_what_it_returns(searched: Path) -> None:
 
 def test_a_rule_that_is_none(searched: Path) -> None:
     """The message lists the rules, and nothing is written."""
-    with pytest.raises(ValueError, match=r"--rule must be one of best, one-se, smallest-code, but is 'worst'"):
+    with pytest.raises(ValueError, match=r"^rule must be one of best, one-se, smallest-code, but is 'worst'"):
         select(searched, "worst")  # type: ignore[arg-type]  # the point of the test
     assert not (searched / "selection.json").exists()
 

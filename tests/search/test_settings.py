@@ -1,4 +1,4 @@
-"""search.settings: defaults, TOML, overrides, and one clear line for everything that is wrong."""
+"""search.settings and its files: defaults, TOML, overrides, and one clear line for everything that is wrong."""
 
 import inspect
 import tomllib
@@ -11,16 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_model.configuration import ACTIVATION_NAMES
+from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
-from search.settings import (
-    LogUniform,
-    SearchSettings,
-    load_settings,
-    parse_settings,
-    search_settings,
-    to_toml,
-)
+from search.settings import LogUniform, SearchSettings
+from search.settings_files import load_settings, parse_settings, search_settings, to_toml
 
 
 def test_the_defaults_are_those_of_the_command_without_arguments() -> None:
@@ -186,7 +181,7 @@ def test_wrong_settings_give_one_line_that_names_the_key(content: Mapping[str, A
     with pytest.raises(ValueError, match=r"\.|\?") as caught:
         parse_settings(content)
     message = str(caught.value)
-    assert type(caught.value) is ValueError
+    assert type(caught.value) is UserError
     assert "\n" not in message
     for part in parts:
         assert part in message
@@ -206,7 +201,7 @@ def test_wrong_settings_give_one_line_that_names_the_key(content: Mapping[str, A
 )
 def test_wrong_overrides(override: str, words: str) -> None:
     """An override that is none, or that goes to no setting, is refused with its own text or key."""
-    with pytest.raises(ValueError, match=words) as caught:
+    with pytest.raises(UserError, match=words) as caught:
         load_settings(None, [override])
     assert "\n" not in str(caught.value)
 
@@ -215,30 +210,35 @@ def test_an_override_into_a_value_of_the_file(tmp_path: Path) -> None:
     """`--set seed.x=1` over a file with `seed = 1` is refused, naming what is no section."""
     path = tmp_path / "settings.toml"
     path.write_text("seed = 1")
-    with pytest.raises(ValueError, match=r"seed\.x=1.*seed is a value"):
+    with pytest.raises(UserError, match=r"seed\.x=1.*seed is a value"):
         load_settings(path, ["seed.x=1"])
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"seed = ", "TOML"), (b"\xff\xfe", "TOML"), (b"[data\nsource=1", "TOML"), (b"seed=1\nseed=2", "TOML")],
+    [
+        (b"seed = ", r"TOML.*Fix the file\."),
+        (b"\xff\xfe", "TOML"),
+        (b"[data\nsource=1", "TOML"),
+        (b"seed=1\nseed=2", "TOML"),
+    ],
 )
-def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_toml(tmp_path: Path, content: bytes, words: str) -> None:
     """A damaged file is refused in one line that names it."""
     path = tmp_path / "broken.toml"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"broken\.toml.*{words}") as caught:
+    with pytest.raises(UserError, match=rf"broken\.toml.*{words}") as caught:
         load_settings(path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_or_unreadable_file(tmp_path: Path) -> None:
     """A missing file, and a folder in its place, are named."""
-    with pytest.raises(ValueError, match=r"none\.toml: no such settings file"):
+    with pytest.raises(UserError, match=r"none\.toml: no such settings file"):
         load_settings(tmp_path / "none.toml")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_settings(tmp_path)
-    with pytest.raises(ValueError, match=r"settings\.toml: no such settings file"):
+    with pytest.raises(UserError, match=r"settings\.toml: no such settings file"):
         search_settings(tmp_path)
 
 
@@ -251,7 +251,7 @@ def test_a_path_means_the_same_file_everywhere(tmp_path: Path, monkeypatch: pyte
 
 def test_a_home_folder_that_does_not_exist_is_the_users_error() -> None:
     """`~name` of nobody is a wrong input like any other."""
-    with pytest.raises(ValueError, match=r"data\.source|nobody-here"):
+    with pytest.raises(UserError, match=r"data\.source|nobody-here"):
         load_settings(None, ["data.source=~nobody-here/a.csv"])
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_model import Configuration
-from search.settings import SpaceSettings, parse_settings
+from search.settings import SpaceSettings
+from search.settings_files import parse_settings
 from search.space import MAX_CONFIGURATIONS, hidden_choices, layer_sizes_text, make_configurations
 
 INPUT_SIZE = 50

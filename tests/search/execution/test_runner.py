@@ -27,7 +27,8 @@ from search.console import status_text
 from search.execution.connection import connected_ray
 from search.execution.packs import make_packs
 from search.execution.runner import trial_resources
-from search.settings import ResourceSettings, to_toml
+from search.settings import ResourceSettings
+from search.settings_files import to_toml
 
 COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
 DEEP = "20-20-20-20-20-20"

@@ -1,0 +1,110 @@
+"""TOML files and `section.key=value` overrides -> settings, and settings -> TOML."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from ae_model.data import NAMED_SOURCES
+from ae_model.errors import UserError
+from search.settings import SearchSettings
+from search.settings_errors import checked_settings
+
+
+def load_settings(path: str | Path | None = None, overrides: Sequence[str] = ()) -> SearchSettings:
+    """Read settings from a TOML file and lay overrides over it.
+
+    Args:
+        path: The file; all settings have their defaults if None.
+        overrides: Texts like `section.key=value`. The value is written as in TOML, but quotes around a text may be
+            left out.
+
+    Raises:
+        UserError: If the file is missing or not TOML, a key is unknown, or a value is wrong.
+
+    Example:
+        >>> load_settings(overrides=["search.n_splits=10"]).search.n_splits
+        10
+    """
+    content: dict[str, Any] = {}
+    if path is not None:
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such settings file. Check the path.") from error
+        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+            advice = "Fix the file." if Path(path).suffix == ".toml" else "Give data with --data SOURCE."
+            raise UserError(f"{path}: cannot be read as settings in TOML ({error}). {advice}") from error
+    for override in overrides:
+        _apply_override(content, override)
+    return parse_settings(content)
+
+
+def parse_settings(content: Mapping[str, Any]) -> SearchSettings:
+    """Make settings from nested mappings, as TOML gives them.
+
+    Raises:
+        UserError: If a key is unknown or a value is wrong.
+
+    Example:
+        >>> parse_settings({"search": {"n_splits": 10}}).search.n_splits
+        10
+    """
+    return _with_absolute_paths(checked_settings(content))
+
+
+def to_toml(settings: SearchSettings) -> str:
+    """All settings as TOML; `load_settings` reads them back as they were."""
+    content = settings.model_dump(exclude_none=True)
+    if settings.bottleneck.code_sizes is not None:
+        del content["bottleneck"]["explained_variance"]
+    if settings.space.depth is not None:
+        del content["space"]["hidden"]
+    return tomli_w.dumps(content)
+
+
+def search_settings(directory: str | Path) -> SearchSettings:
+    """The settings that a search was last run with.
+
+    Raises:
+        UserError: If the directory is not a search directory.
+    """
+    return load_settings(Path(directory) / "settings.toml")
+
+
+def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
+    """Paths mean the same wherever the next command is run; names of data sets and addresses of stores stay."""
+    data, resources = settings.data, settings.resources
+    if data.source not in NAMED_SOURCES:
+        data = data.model_copy(update={"source": _absolute("data.source", data.source)})
+    if resources.storage_path is not None and "://" not in resources.storage_path:
+        path = _absolute("resources.storage_path", resources.storage_path)
+        resources = resources.model_copy(update={"storage_path": path})
+    return settings.model_copy(update={"data": data, "resources": resources})
+
+
+def _absolute(key: str, path: str) -> str:
+    try:
+        return str(Path(path).expanduser().resolve())
+    except RuntimeError:
+        raise UserError(f"{key}: {path!r} names a home folder that does not exist. Write the path out.") from None
+    except ValueError as error:
+        raise UserError(f"{key}: {path!r} is not a path ({error}). Fix it.") from None
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise UserError(f"--set takes section.key=value, but got {override!r}. Example: --set search.n_splits=10")
+    try:
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except (RecursionError, ValueError):  # not TOML, or more than one value
+        value = text.strip()
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise UserError(f"--set {override}: {section} is a value, not a section. Use section.key=value.")
+    content[last] = value
