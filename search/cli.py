@@ -86,7 +86,7 @@ def run(
     """Search, select, retrain and evaluate; run it again to continue."""
     settings = _settings(settings_file, data, data_dir, set_)
     from search import console, run_search
-    from search.pipeline import check_name
+    from search.directory import check_name
 
     if name is not None:
         check_name(name)
@@ -159,7 +159,7 @@ def retrain(
     """Train the winner, or a named trial, on all development data."""
     if rule is not None and trial is not None:
         raise UserError("--rule and --trial exclude each other. Give one of them.")
-    from search.pipeline import retrain_and_draw
+    from search.finish import retrain_and_draw
 
     print(f"Model: {retrain_and_draw(directory, rule=rule, trial=trial)}")  # type: ignore[arg-type]  # as above
 

@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ae_model.errors import UserError
-from search.ledger import ENDED, FINISHED, RUNNING, is_running
+from search.ledger import ENDED, FINISHED, RUNNING
+from search.ledger_file import is_running
 from search.tables import configuration_labels, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
     from search.evaluation import Evaluation
-    from search.pipeline import SearchResult
+    from search.finish import SearchResult
     from search.selection import Selection
 
 

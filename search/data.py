@@ -4,8 +4,9 @@ from ae_model.data import Dataset, load_dataset
 from search.settings import SearchSettings
 
 
-def load_data(settings: SearchSettings) -> Dataset:
-    """The data set that the settings name."""
+def load_data(settings: SearchSettings, given: object = None) -> Dataset:
+    """The data set that is given, or that the settings name."""
+    assert given is None
     data = settings.data
     return load_dataset(
         data.source,

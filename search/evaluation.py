@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ae_model.configuration import count_parameters
+from ae_model.configuration import count_parameters, layer_sizes_text
 from ae_model.data import Dataset, load_dataset
 from ae_model.metrics import dead_code_units, fve, mse, psnr
 from ae_model.pca import fit_pca
 from ae_model.persistence import TrainedAutoencoder, load_model
 from search import plots
 from search.files import replace_file
-from search.space import layer_sizes_text
 
 N_EXAMPLES = 10
 """Reconstructions in the picture."""

@@ -1,114 +1,142 @@
-"""Live progress while a search runs."""
+"""What a person is told while a search runs: messages, and live progress."""
 
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Self
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from ae_model.configuration import EpochRecord
-from search.ledger import ENDED, RUNNING
+from search.execution.packs import Pack, epoch_seconds
+from search.execution.recorder import Heard
+from search.ledger import DIVERGED, ENDED, RUNNING, Standing
+from search.remaining import Remaining
+from search.tables import configuration_labels, load_trials
 
 LINE_INTERVAL_S = 10.0
-"""Between two plain lines where there is no terminal."""
+"""Seconds between two plain lines where there is no terminal."""
 
 
 class Monitor:
-    """Shows how far a search is, on standard error: one live line on a terminal, plain lines elsewhere.
+    """Says how far a search is, on standard error: one live line on a terminal, plain lines elsewhere.
 
     Args:
-        labels: What to call each trial, by its id.
-        n_trials: Trials of the search.
-        n_done: Trials that were done before.
-        best: Validation MSE and id of the best trial that was done before.
-        max_epochs: Of each trial.
         enabled: Whether to show anything.
     """
 
-    def __init__(
-        self,
-        *,
-        labels: Mapping[str, str],
-        n_trials: int,
-        n_done: int,
-        best: tuple[float, str] | None,
-        max_epochs: int,
-        enabled: bool,
-    ) -> None:
-        self._labels = labels
-        self._n_trials, self._n_done, self._max_epochs = n_trials, n_done, max_epochs
+    def __init__(self, *, enabled: bool) -> None:
         self._console = Console(stderr=True, quiet=not enabled, highlight=False, soft_wrap=True)
+        self._labels: Mapping[str, str] = {}
         self._status: dict[str, str] = {}
-        self._epochs: dict[str, int] = {}
-        self._best = best
-        self._started: float | None = None
+        self._best: tuple[float, str] | None = None
         self._next_line = 0.0
-        self._live = Progress(
+
+    def say(self, text: str) -> None:
+        """Print a message of one line or more."""
+        self._console.print(text, markup=False)
+
+    def searching(
+        self, directory: Path, trials: Sequence[str], standing: Mapping[str, Standing], asked: Mapping[str, int]
+    ) -> None:
+        """Take note of what is going to be trained, and say how much of it is done.
+
+        Args:
+            directory: The search's directory.
+            trials: Ids of all trials of the plan.
+            standing: How far each trial of the ledger is.
+            asked: The trials that are not done, with the epoch that each is to reach.
+        """
+        table = load_trials(directory)
+        self._labels = dict(zip(table["trial_id"], configuration_labels(table), strict=True))
+        self._status = {t: standing[t].status for t in trials if t not in asked}
+        # Those that are not finished will come to the same again.
+        best = table[table["val_mse_mean"].notna() & (table["status"] != DIVERGED)].nsmallest(1, "val_mse_mean")
+        if len(best):
+            self._best = float(best["val_mse_mean"].iloc[0]), str(best["trial_id"].iloc[0])
+        n, n_done, n_further = len(trials), len(self._status), sum(standing[t].epochs > 0 for t in asked)
+        more = len(standing) - n
+        self.say(
+            f"Searching {n} configuration{'s' * (n != 1)}"
+            + (f", {n_done} of them done before" if n_done else "")
+            + (f", {n_further} begun before" if n_further else "")
+            + (f"; {more} of earlier settings stay in the table" if more else "")
+        )
+
+    @contextmanager
+    def round(self, packs: Sequence[Pack], standing: Mapping[str, Standing], n_rows: int) -> Iterator[Heard]:
+        """Live progress while a round of packs is trained.
+
+        Args:
+            packs: The packs, in the order in which they are started.
+            standing: How far each trial is at the start.
+            n_rows: Training rows of all folds together.
+
+        Yields:
+            What is to be called after every report.
+        """
+        asked = {trial_id: target for pack in packs for trial_id, target in pack.targets.items()}
+        pack_of = {trial_id: number for number, pack in enumerate(packs) for trial_id in pack.targets}
+        remaining = Remaining(
+            epochs=[pack.max_epochs for pack in packs],
+            seconds=[epoch_seconds(pack, n_rows) for pack in packs],
+        )
+        self._status |= dict.fromkeys(asked, "")
+        epochs = {trial_id: standing[trial_id].epochs for trial_id in asked}
+        live = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=20),
             TextColumn("{task.description}"),
             console=self._console,
             transient=True,
         )
-        self._task = self._live.add_task("starting Ray", total=n_trials * max_epochs)
+        task = live.add_task("starting Ray", total=sum(asked.values()))
 
-    def __enter__(self) -> Self:
-        before = f", {self._n_done} of them done before" if self._n_done else ""
-        more = len(self._labels) - self._n_trials
-        kept = f"; {more} of earlier settings stay in the table" if more else ""
-        self._console.print(f"Searching {self._n_trials} configuration{'s' * (self._n_trials != 1)}{before}{kept}")
+        def heard(trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
+            now = time.monotonic()
+            self._status[trial_id] = status
+            self._note_best(trial_id, records)
+            if status in ENDED:
+                epochs[trial_id] = asked[trial_id]
+            elif records:
+                epochs[trial_id] = records[-1].epoch
+            pack = pack_of[trial_id]
+            if status == RUNNING and not records:
+                remaining.begin(pack, now=now)
+            else:  # of a pack whose trials all diverge or fail nothing more is heard
+                remaining.reach(pack, min(epochs[t] for t in packs[pack].targets), now=now)
+            if self._console.is_terminal:
+                live.update(task, description=self._text(remaining.seconds(now)), completed=sum(epochs.values()))
+            elif now >= self._next_line:
+                self._next_line = now + LINE_INTERVAL_S
+                self.say(self._text(remaining.seconds(now)))
+
         if self._console.is_terminal:
-            self._live.start()
-        return self
+            live.start()
+        try:
+            yield heard
+        finally:
+            live.stop()
+            self.say(self._text(None))
 
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
-        self._console.print(self._text())
-
-    def __call__(self, trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
-        """Take note of a report.
-
-        Args:
-            trial_id: Of the trial that reports.
-            status: Its status now.
-            records: The epochs that are new.
-        """
-        now = time.monotonic()
-        self._started = self._started or now
-        self._status[trial_id] = status
+    def _note_best(self, trial_id: str, records: Sequence[EpochRecord]) -> None:
         for record in records:
-            self._epochs[trial_id] = record.epoch
             mean = float(record.val_mse.mean())
             if math.isfinite(mean) and (self._best is None or mean < self._best[0]):
                 self._best = mean, trial_id
-        if self._console.is_terminal:
-            self._live.update(self._task, description=self._text(), completed=self._epochs_done())
-        elif now >= self._next_line:
-            self._next_line = now + LINE_INTERVAL_S
-            self._console.print(self._text())
 
-    def _epochs_done(self) -> int:
-        return self._n_done * self._max_epochs + sum(
-            self._max_epochs if self._status[trial_id] in ENDED else epochs for trial_id, epochs in self._epochs.items()
-        )
-
-    def _text(self) -> str:
+    def _text(self, seconds_left: float | None) -> str:
         counts = Counter(self._status.values())
-        done = self._n_done + sum(counts[status] for status in ENDED)
-        parts = [f"{done}/{self._n_trials} trials done"]
+        parts = [f"{sum(counts[status] for status in ENDED)}/{len(self._status)} trials done"]
         if counts[RUNNING]:
             parts.append(f"{counts[RUNNING]} running")
         if self._best is not None:
             parts.append(f"best so far {self._best[0]:.5f} ({self._labels[self._best[1]]})")
-        # Epochs, not trials, tell how far a search is: a trial may take minutes.
-        total = (self._n_trials - self._n_done) * self._max_epochs
-        new = self._epochs_done() - self._n_done * self._max_epochs
-        if self._started is not None and 0 < new < total:
-            parts.append(f"about {_duration((time.monotonic() - self._started) * (total - new) / new)} left")
+        if seconds_left:
+            parts.append(f"about {_duration(seconds_left)} left")
         return ", ".join(parts)
 
 

@@ -1,12 +1,10 @@
 """Winner -> model directory: trained on the whole development set for its best number of epochs."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from ae_model.configuration import Configuration
 from ae_model.data import Dataset
 from ae_model.errors import UserError
 from ae_model.persistence import TrainedAutoencoder, save_model
@@ -14,7 +12,7 @@ from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 from search.data import load_data
 from search.files import replace_file
-from search.ledger import read_ledger
+from search.ledger_reader import read_configurations, read_value
 from search.selection import Rule, last_rule, select
 from search.settings_files import search_settings
 from search.tables import load_trials
@@ -44,7 +42,7 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
     settings = search_settings(directory)
     dataset = load_data(settings)
     _check_same_data(directory, dataset)
-    configuration = _configuration(directory, trial)
+    configuration = read_configurations(directory)[trial]
     scaling = fit_scaling(dataset.development, dataset.value_range)
     device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
     n_threads = torch.get_num_threads()
@@ -102,16 +100,8 @@ def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:
     return str(trial["trial_id"]), int(trial["best_epoch"])
 
 
-def _configuration(directory: Path, trial_id: str) -> Configuration:
-    _, rows = read_ledger(directory, "SELECT trial_id, configuration FROM trials")
-    fields = json.loads(dict(rows)[trial_id])
-    return Configuration(**{**fields, "layer_sizes": tuple(fields["layer_sizes"])})
-
-
 def _check_same_data(directory: Path, dataset: Dataset) -> None:
-    _, rows = read_ledger(directory, "SELECT value FROM search WHERE key = 'definition'")
-    searched = json.loads(rows[0][0])["data"]
-    if dataset.fingerprint() != searched:
+    if dataset.fingerprint() != read_value(directory, "definition")["data"]:
         raise UserError(
             f"data.source {dataset.name!r} holds other development samples than when {directory} was searched. "
             "Restore the data, or search it under another --name."

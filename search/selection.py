@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -37,11 +37,34 @@ class Selection:
     val_fve_mean: float
     pca_val_mse_mean: float
     n_finished: int
-    """Trials that the choice was made from."""
+    """Finished trials that the choice was made from."""
     n_better: int
     """Trials that are significantly better than the winner: none by the rule "best"."""
     tied: list[dict[str, object]]
     """The trials that the winner cannot be told apart from: id, label, mean difference and p-value."""
+    n_unfinished: int = 0
+    """Trials that the choice was made from by what they have reached so far."""
+
+    @classmethod
+    def read(cls, directory: str | Path) -> Self:
+        """The selection that was last made in a search's directory.
+
+        Raises:
+            UserError: If there is none, or its file is damaged.
+        """
+        path = Path(directory) / "selection.json"
+        try:
+            selection = cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{path}: is not a selection that can be read ({error}). Select again.") from error
+        if selection.rule not in RULES:
+            raise UserError(f"{path}: has the rule {selection.rule!r}, which there is not. Select again.")
+        return selection
+
+    def write(self, directory: str | Path) -> None:
+        """Write `selection.json` into a search's directory."""
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def select(directory: str | Path, rule: Rule | None = None) -> Selection:
@@ -52,7 +75,7 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
         rule: As in `select_winner`; the one in the settings if None.
 
     Raises:
-        ValueError: If the directory is no search's, no trial has finished, or there is no such rule.
+        UserError: If the directory is not a search directory, no trial has an epoch, or there is no such rule.
     """
     if rule is not None and rule not in RULES:
         raise UserError(f"rule must be one of {', '.join(RULES)}, but is {rule!r}.", argument="rule")
@@ -62,22 +85,20 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
         selection = select_winner(trials, load_folds(directory), chosen)
     except UserError as error:
         raise UserError(f"{directory}: {error}") from error
-    text = json.dumps(asdict(selection), indent=2) + "\n"
-    replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
+    selection.write(directory)
     return selection
 
 
 def last_rule(directory: str | Path) -> Rule | None:
     """The rule of the last `select`; None if there was none, or its file cannot be read."""
     try:
-        rule = json.loads((Path(directory) / "selection.json").read_text(encoding="utf-8"))["rule"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return Selection.read(directory).rule
+    except UserError:
         return None
-    return rule if rule in RULES else None
 
 
 def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best") -> Selection:
-    """Choose a winner among the finished trials.
+    """Choose a winner among the trials that are finished, or have come some way and can still be finished.
 
     Args:
         trials: As `load_trials` returns them.
@@ -87,20 +108,20 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
             "smallest-code": among the same trials, the smallest code, and of those the lowest `val_mse_mean`.
 
     Raises:
-        ValueError: If no trial has finished.
+        UserError: If no trial has a complete epoch.
     """
-    finished = trials[trials["status"] == FINISHED].sort_values(["val_mse_mean", "number"])
-    if finished.empty:
-        raise UserError("no trial has finished, so there is nothing to select. Run the search again to continue it.")
-    finished = finished.assign(label=configuration_labels(finished))
-    best = finished.iloc[0]
-    near = finished[finished["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]
+    ranked = trials[trials["rank"].notna()].sort_values(["val_mse_mean", "number"])
+    if ranked.empty:
+        raise UserError("no trial has a complete epoch, so there is nothing to select. Run the search to continue it.")
+    ranked = ranked.assign(label=configuration_labels(ranked))
+    best = ranked.iloc[0]
+    near = ranked[ranked["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]
     if rule == "one-se":
         near = near.sort_values(["n_parameters", "val_mse_mean", "number"])
     elif rule == "smallest-code":
         near = near.sort_values(["code_size", "val_mse_mean", "number"])
     winner = near.iloc[0]
-    tied, n_better = _compare(finished, folds, str(winner["trial_id"]))
+    tied, n_better = _compare(ranked, folds, str(winner["trial_id"]))
     return Selection(
         rule=rule,
         trial_id=str(winner["trial_id"]),
@@ -111,7 +132,8 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
         val_mse_se=float(winner["val_mse_se"]),
         val_fve_mean=float(winner["val_fve_mean"]),
         pca_val_mse_mean=float(winner["pca_val_mse_mean"]),
-        n_finished=len(finished),
+        n_finished=int((ranked["status"] == FINISHED).sum()),
+        n_unfinished=int((ranked["status"] != FINISHED).sum()),
         n_better=n_better,
         tied=tied,
     )
@@ -135,12 +157,12 @@ def corrected_p_value(differences: np.ndarray) -> float:
     return float(2 * stats.t.sf(abs(t), k - 1))
 
 
-def _compare(finished: pd.DataFrame, folds: pd.DataFrame, winner: str) -> tuple[list[dict[str, object]], int]:
+def _compare(ranked: pd.DataFrame, folds: pd.DataFrame, winner: str) -> tuple[list[dict[str, object]], int]:
     """The trials tied with the winner, and the number of those significantly better."""
     by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
     tied: list[dict[str, object]] = []
     n_better = 0
-    for trial_id, label in zip(finished["trial_id"], finished["label"], strict=True):
+    for trial_id, label in zip(ranked["trial_id"], ranked["label"], strict=True):
         differences = (by_fold.loc[trial_id] - by_fold.loc[winner]).to_numpy()
         p_value = corrected_p_value(differences)
         if p_value <= SIGNIFICANCE:

@@ -14,11 +14,6 @@ MAX_CONFIGURATIONS = 100_000
 """More than this is a mistake in the settings, not a search."""
 
 
-def layer_sizes_text(layer_sizes: Sequence[int]) -> str:
-    """`(784, 500, 32)` as "784-500-32"."""
-    return "-".join(map(str, layer_sizes))
-
-
 def hidden_choices(space: SpaceSettings) -> list[tuple[int, ...]]:
     """The hidden layers that are searched, in the order of the settings, each once.
 

@@ -1,16 +1,13 @@
 """Ledger -> tidy DataFrames of scalar columns -> CSV and Parquet."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from ae_model.configuration import count_parameters
-from ae_model.errors import UserError
 from search.files import replace_file
-from search.ledger import FINISHED, read_ledger
-from search.space import layer_sizes_text
+from search.ledger import DIVERGED, FAILED
+from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials
 
 TRIAL_COLUMNS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
@@ -28,31 +25,29 @@ def load_epochs(directory: str | Path) -> pd.DataFrame:
     """One row per trial, epoch and fold, with the columns `EPOCH_COLUMNS`.
 
     Raises:
-        ValueError: If the directory is no search's.
+        UserError: If the directory is not a search directory.
     """
-    columns = ", ".join(f"trials.{c}" if c in ("trial_id", "number") else c for c in EPOCH_COLUMNS)
-    epochs = _read(directory, f"SELECT {columns} FROM epochs JOIN trials USING (trial_id) ORDER BY number, epoch, fold")
-    return epochs.astype(dict.fromkeys(("train_mse", "val_mse", "val_fve"), np.float64))
+    return _frame(read_epochs(directory)).astype(dict.fromkeys(("train_mse", "val_mse", "val_fve"), np.float64))
 
 
 def load_folds(directory: str | Path) -> pd.DataFrame:
     """One row per trial and fold, at the trial's best epoch so far, with the columns `FOLD_COLUMNS`.
 
     Raises:
-        ValueError: If the directory is no search's.
+        UserError: If the directory is not a search directory.
     """
-    return _folds(load_epochs(directory), _configurations(directory), _read(directory, "SELECT * FROM baselines"))
+    return _folds(load_epochs(directory), _configurations(directory), _frame(read_baselines(directory)))
 
 
 def load_trials(directory: str | Path) -> pd.DataFrame:
     """One row per trial, with the columns `TRIAL_COLUMNS`; also while the search is running.
 
     Raises:
-        ValueError: If the directory is no search's.
+        UserError: If the directory is not a search directory.
     """
     trials = _configurations(directory)
     epochs = load_epochs(directory)
-    folds = _folds(epochs, trials, _read(directory, "SELECT * FROM baselines"))
+    folds = _folds(epochs, trials, _frame(read_baselines(directory)))
     by_trial = folds.groupby("trial_id")
     summary = pd.DataFrame(
         {
@@ -68,7 +63,8 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
         }
     )
     trials = trials.join(summary, on="trial_id")
-    ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
+    # A trial that is not finished counts by what it has reached; it is trained on by the next run.
+    ranked = trials["val_mse_mean"].mask(trials["status"].isin([DIVERGED, FAILED]))
     trials["rank"] = ranked.rank(method="min")
     integers = dict.fromkeys(("epochs", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]
@@ -104,25 +100,20 @@ def write_tables(directory: str | Path) -> None:
 
 def _configurations(directory: str | Path) -> pd.DataFrame:
     """The columns of `trials.csv` that are known before a trial is trained."""
-    rows = _read(
-        directory,
-        "SELECT trial_id, number, status, configuration, fit_seconds, host, error FROM trials ORDER BY number",
+    trials = _frame(read_trials(directory)).astype({"fit_seconds": np.float64})
+    known = read_configurations(directory)
+    configurations = [known[trial_id] for trial_id in trials["trial_id"]]
+    return trials.assign(
+        layer_sizes=[c.text for c in configurations],
+        code_size=[c.code_size for c in configurations],
+        hidden_depth=[c.hidden_depth for c in configurations],
+        n_parameters=[c.n_parameters for c in configurations],
+        compression_ratio=[c.compression_ratio for c in configurations],
+        hidden_activation=[c.hidden_activation for c in configurations],
+        code_activation=[c.code_activation for c in configurations],
+        learning_rate=[c.learning_rate for c in configurations],
+        batch_size=[c.batch_size for c in configurations],
     )
-    try:
-        configurations = [json.loads(text) for text in rows.pop("configuration")]
-        sizes = [configuration.pop("layer_sizes") for configuration in configurations]
-    except (ValueError, TypeError, LookupError) as error:
-        raise UserError(
-            f"{directory}/ledger.sqlite: holds a configuration that is none ({error}). Start over with --fresh."
-        ) from error
-    rows["layer_sizes"] = [layer_sizes_text(s) for s in sizes]
-    rows["code_size"] = [s[-1] for s in sizes]
-    rows["hidden_depth"] = [len(s) - 2 for s in sizes]
-    rows["n_parameters"] = [count_parameters(s) for s in sizes]
-    rows["compression_ratio"] = [s[0] / s[-1] for s in sizes]
-    for name in ("hidden_activation", "code_activation", "learning_rate", "batch_size"):
-        rows[name] = [configuration[name] for configuration in configurations]
-    return rows.astype({"fit_seconds": np.float64})
 
 
 def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
@@ -137,6 +128,6 @@ def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) 
     return folds.sort_values(["number", "fold"], ignore_index=True).astype({"best_epoch": np.int64})[FOLD_COLUMNS]
 
 
-def _read(directory: str | Path, query: str) -> pd.DataFrame:
-    columns, rows = read_ledger(directory, query)
-    return pd.DataFrame(rows, columns=columns)
+def _frame(rows: Rows) -> pd.DataFrame:
+    columns, values = rows
+    return pd.DataFrame(values, columns=columns)

@@ -18,7 +18,8 @@ import pandas as pd
 import pytest
 
 from ae_model import Configuration, make_folds
-from search.ledger import Ledger, read_ledger
+from search.ledger import Ledger
+from search.ledger_reader import read_ledger
 from search.monitor import Monitor
 from search.settings import ResourceSettings
 

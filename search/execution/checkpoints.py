@@ -3,7 +3,7 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,16 @@ from pyarrow import fs
 from safetensors import SafetensorError
 
 from ae_model.errors import UserError
+from search.execution.packs import Pack
+from search.execution.records import WorkerOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+MAX_KEPT_BYTES = 2**30
+"""Checkpoints that stay when a search has ended."""
 _VERSION = version("ae-search")
+_SUFFIX = ".safetensors"
 _UNUSABLE = (OSError, ValueError, ImportError)
 """What Arrow raises for a place that is not there, is no place, or needs a library that is not there."""
 
@@ -36,7 +41,7 @@ class CheckpointFile:
 
     def __init__(self, folder: str, trial_ids: Sequence[str], arithmetic: Mapping[str, Any]) -> None:
         content = json.dumps([list(trial_ids), dict(arithmetic), _VERSION], sort_keys=True)
-        self.name = hashlib.sha256(content.encode()).hexdigest()[:16] + ".safetensors"
+        self.name = hashlib.sha256(content.encode()).hexdigest()[:16] + _SUFFIX
         self._folder = folder
 
     def load(self) -> "dict[str, Tensor] | None":
@@ -70,17 +75,6 @@ class CheckpointFile:
             except OSError:
                 filesystem.delete_file(temporary)
 
-    def remove(self) -> None:
-        """Delete what was saved, if anything was."""
-        with suppress(*_UNUSABLE):
-            filesystem, folder = fs.FileSystem.from_uri(self._folder)
-            filesystem.delete_file(f"{folder}/{self.name}")
-
-
-def checkpoint_file(folder: str, trial_ids: Sequence[str], evaluation: Mapping[str, Any]) -> CheckpointFile:
-    """A pack's checkpoint; what `trial_ids` do not tell and numbers depend on are the device and its threads."""
-    return CheckpointFile(folder, trial_ids, {name: evaluation[name] for name in ("device", "n_threads")})
-
 
 def make_folder(folder: str) -> None:
     """Make a folder of checkpoints.
@@ -98,43 +92,45 @@ def make_folder(folder: str) -> None:
         ) from error
 
 
-def remove_folder(folder: str) -> None:
-    """Delete a folder of checkpoints, if it is there."""
-    with suppress(*_UNUSABLE):
-        filesystem, path = fs.FileSystem.from_uri(folder)
-        filesystem.delete_dir(path)
-
-
-def clear_checkpoints(
-    folder: str,
-    packs: Iterable[Iterable[str]],
-    evaluation: Mapping[str, Any],
-    *,
-    unfinished: Set[str],
-    recorded: Mapping[str, int],
-) -> None:
-    """Delete what no coming trial can use.
+def clear_checkpoints(options: WorkerOptions, packs: Sequence[Pack], *, recorded: Mapping[str, int]) -> None:
+    """Delete what no coming pack can use.
 
     Args:
-        folder: As in `CheckpointFile`.
-        packs: Trial ids of each pack that is going to be trained.
-        evaluation: As in `checkpoint_file`.
-        unfinished: Trial ids that are wanted.
+        options: Where the checkpoints lie, and what they depend on.
+        packs: All packs of the search. A trial that has no target keeps the others company, or may be asked for more
+            epochs later.
         recorded: Last recorded epoch by trial id: a copied or restored ledger may be older than a checkpoint, and what
             comes before the checkpoint is not reported again.
     """
     keep = set()
     for pack in packs:
-        trial_ids = list(pack)
-        file = checkpoint_file(folder, trial_ids, evaluation)
+        trial_ids = list(pack.trials)
+        file = CheckpointFile(options.checkpoint_folder, trial_ids, options.arithmetic())
         state = file.load()
         if state is not None and {"epoch", "configurations"} <= state.keys():
-            wanted = [(number, trial_id) for number, trial_id in enumerate(trial_ids) if trial_id in unfinished]
+            wanted = [(number, trial_id) for number, trial_id in enumerate(trial_ids) if trial_id in pack.targets]
             going, epoch = state["configurations"].tolist(), int(state["epoch"])
             if all(number in going and recorded.get(trial_id, 0) >= epoch for number, trial_id in wanted):
                 keep.add(file.name)
+    _delete(options.checkpoint_folder, lambda info: info.base_name not in keep)
+
+
+def trim_folder(folder: str) -> None:
+    """Keep the checkpoints of a search that has ended, for more epochs, as far as there is room for them."""
+    room = MAX_KEPT_BYTES
+    with suppress(*_UNUSABLE):
+        filesystem, path = fs.FileSystem.from_uri(folder)
+        too_many = set()
+        for info in sorted(filesystem.get_file_info(fs.FileSelector(path)), key=lambda info: info.size or 0):
+            room -= info.size or 0
+            if room < 0 or not info.base_name.endswith(_SUFFIX):
+                too_many.add(info.base_name)
+        _delete(folder, lambda info: info.base_name in too_many)
+
+
+def _delete(folder: str, unwanted: Callable[[fs.FileInfo], bool]) -> None:
     with suppress(*_UNUSABLE):
         filesystem, path = fs.FileSystem.from_uri(folder)
         for info in filesystem.get_file_info(fs.FileSelector(path)):
-            if info.base_name not in keep:
+            if unwanted(info):
                 filesystem.delete_file(info.path)

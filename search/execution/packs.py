@@ -18,6 +18,8 @@ MAX_PACK_FLOP = 2e9
 enough to keep all slots busy."""
 MAX_PADDING = 0.25
 """Part of a pack's work that may be spent on padding."""
+SECONDS_PER_STEP, SECONDS_PER_FLOP = 4e-5, 2.5e-11
+"""Of one core, about: what a member's step costs beside its products, and products at half of the best speed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,19 @@ def make_packs(trials: Mapping[str, Configuration], *, n_rows: int) -> list[dict
         packs.append(pack)
     packs.sort(key=lambda pack: -_flop([trials[member].layer_sizes for member in pack], n_rows))
     return [{trial_id: trials[trial_id] for trial_id in pack} for pack in packs]
+
+
+def epoch_seconds(pack: Pack, n_rows: int) -> float:
+    """About how long an epoch of a pack takes one core: to compare packs with, not to plan a day by.
+
+    Args:
+        pack: The pack.
+        n_rows: Training rows of all folds together.
+    """
+    sizes = [c.layer_sizes for c in pack.trials.values()]
+    batch_size = next(iter(pack.trials.values())).batch_size
+    n_steps = n_rows / batch_size  # of one member; a stack steps all folds at once, which makes up for several stacks
+    return n_steps * SECONDS_PER_STEP + _flop(sizes, n_rows) * SECONDS_PER_FLOP
 
 
 def _flop(layer_sizes: Sequence[Sequence[int]], n_rows: int) -> float:

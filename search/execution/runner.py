@@ -1,77 +1,74 @@
-"""The Ray driver's side: trials in, every report to the recorder."""
+"""The Ray driver's side: a round of packs in, every report to the recorder."""
 
 import tempfile
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import ray
 
-from ae_model.configuration import Configuration
+from ae_model.errors import UserError
+from search.errors import SearchError
 from search.execution.checkpoints import clear_checkpoints
-from search.execution.recorder import Progress, Recorder
+from search.execution.packs import Pack
+from search.execution.recorder import Heard, Recorder
+from search.execution.records import ValidationDesign, WorkerOptions
 from search.execution.signals import interrupts
 from search.ledger import Ledger
 from search.settings import ResourceSettings
 
 
-def run_trials(
-    packs: Sequence[Mapping[str, Configuration]],
+def run_round(
+    packs: Sequence[Pack],
     *,
-    unfinished: Set[str],
     values: np.ndarray,
-    evaluation: Mapping[str, Any],
-    checkpoints: Mapping[str, Any],
-    resources: ResourceSettings,
+    design: ValidationDesign,
+    options: WorkerOptions,
+    given: Mapping[str, float],
+    max_failures: int,
     ledger: Ledger,
-    progress: Progress,
+    heard: Heard,
     max_concurrent_trials: int | None = None,
 ) -> None:
-    """Train and evaluate trials on the connected Ray; every report is in the ledger when this returns.
+    """Train and evaluate packs on the connected Ray; every report is in the ledger when this returns.
 
     Args:
-        packs: Configurations by trial id; the packs are started in this order.
-        unfinished: Ids of the trials that are wanted; others in the packs only keep them company.
-        values: Development samples.
-        evaluation: `folds`, `max_epochs`, `seed` and `value_range` as in `cross_validate`, and `fp32_precision`.
-        checkpoints: As `train_pack` takes them; what no coming trial can use is deleted from the folder.
-        resources: What each trial gets.
+        packs: All packs of the search; those with a target are started, in this order. The checkpoints of the others
+            are kept, and what no coming pack can use is deleted.
+        values: Development samples `(n_samples, n_features)`.
+        design: What defines the evaluation.
+        options: What workers compute with.
+        given: CPUs and GPUs of each pack, as `trial_resources` returns them.
+        max_failures: How often a pack is started again after its worker was lost.
         ledger: Where reports go.
-        progress: Called after every report.
-        max_concurrent_trials: As many as Ray has room for, if None.
+        heard: Called after every report.
+        max_concurrent_trials: The most packs that are trained at once; as many as Ray has room for if None.
 
     Raises:
-        ValueError: If no node has the resources of one trial.
-        Exception: Ray's, if there is no connection (`connected_ray` makes one).
+        SearchError: If Ray or the disk cannot go on.
+        KeyboardInterrupt: If the search was interrupted.
     """
     from ray import tune  # takes seconds, in which the processes of a Ray just started do the same
 
     from search.execution.listener import Listener
     from search.execution.trainable import train_pack
 
+    asked = [pack for pack in packs if pack.targets]
     with interrupts() as interrupted, tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
-        given = trial_resources(resources)
-        device = "cuda" if given["GPU"] else "cpu"
-        worker = {**evaluation, "device": device, "n_threads": resources.cpus_per_trial}
-        plain = [[(trial_id, asdict(configuration)) for trial_id, configuration in pack.items()] for pack in packs]
-        recorded = ledger.epochs_recorded()
-        clear_checkpoints(checkpoints["folder"], packs, worker, unfinished=unfinished, recorded=recorded)
+        recorded = {trial_id: standing.epochs for trial_id, standing in ledger.standing().items()}
+        clear_checkpoints(options, packs, recorded=recorded)
         trainable = tune.with_resources(
-            tune.with_parameters(train_pack, values=values, packs=plain, evaluation=worker, checkpoints=checkpoints),
-            given,
+            tune.with_parameters(train_pack, values=values, packs=asked, design=design, options=options), dict(given)
         )
-        recorder = Recorder(plain, ledger, progress, max_epochs=evaluation["max_epochs"], unfinished=unfinished)
-        listener = Listener(recorder, interrupted)
+        listener = Listener(Recorder(asked, ledger, heard), interrupted)
         tuner = tune.Tuner(
             trainable,
             # Numbers, because Tune copies the whole grid for every trial.
-            param_space={"pack": tune.grid_search(list(range(len(plain))))},
+            param_space={"pack": tune.grid_search(list(range(len(asked))))},
             tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=max_concurrent_trials),
             run_config=tune.RunConfig(
                 name="search",
                 storage_path=scratch,  # of the driver alone: nothing of a trial goes there
-                failure_config=tune.FailureConfig(max_failures=resources.max_failures),
+                failure_config=tune.FailureConfig(max_failures=max_failures),
                 callbacks=[listener],
                 verbose=0,
             ),
@@ -80,7 +77,7 @@ def run_trials(
             tuner.fit()
         except tune.TuneError as error:
             reason = str(error).strip().split("\n")[-1]
-            raise listener.error or RuntimeError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
+            raise listener.error or SearchError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
         if interrupted.is_set():
             raise KeyboardInterrupt
 
@@ -89,7 +86,7 @@ def trial_resources(resources: ResourceSettings) -> dict[str, float]:
     """CPUs and GPUs of each trial, on the cluster that is connected.
 
     Raises:
-        ValueError: If no node has them: Ray would wait for such a node for ever.
+        UserError: If no node has them: Ray would wait for such a node for ever.
     """
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
     gpus = float(has_gpus) if resources.gpus_per_trial is None else resources.gpus_per_trial
@@ -97,7 +94,7 @@ def trial_resources(resources: ResourceSettings) -> dict[str, float]:
     nodes: Sequence[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
         largest = max((node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
-        raise ValueError(
+        raise UserError(
             f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs, but no node has them (the largest has {largest[0]:g} and "
             f"{largest[1]:g}). Lower resources.cpus_per_trial or resources.gpus_per_trial."
         )

@@ -28,7 +28,7 @@ from search import (
     propose_code_sizes,
     run_search,
 )
-from search.ledger import read_ledger
+from search.ledger_reader import read_ledger
 from search.settings import BottleneckSettings
 from search.tables import TRIAL_COLUMNS
 

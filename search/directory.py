@@ -1,0 +1,130 @@
+"""A search's directory: its name, making it, and what is written into it before anything is trained."""
+
+import itertools
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ae_model.data import source_name
+from ae_model.errors import UserError
+from ae_model.pca import pca_baseline
+from search.code_sizes import write_code_sizes
+from search.execution.checkpoints import make_folder
+from search.execution.machine import usable_cpus
+from search.files import replace_file
+from search.ledger import Ledger
+from search.ledger_file import lock
+from search.plan import Plan
+from search.settings import SearchSettings
+from search.settings_files import to_toml
+
+
+def check_name(name: str) -> str:
+    """`name` if it can be a folder inside the results directory.
+
+    Raises:
+        UserError: If it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
+        raise UserError(
+            f"name must be 1 to 100 letters, digits, '.', '_', '+' or '-', beginning with no '.', but is {name!r}.",
+            argument="name",
+        )
+    return name
+
+
+def default_name(settings: SearchSettings) -> str:
+    """The name of a search that is given none: its data source's."""
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(settings.data.source)).lstrip(".-+")
+    return check_name(name[:100] or "search")
+
+
+def open_directory(directory: Path, *, fresh: bool) -> Path | None:
+    """Make a search's directory where it is missing.
+
+    Args:
+        directory: The directory.
+        fresh: Whether to move aside what is there.
+
+    Returns:
+        Where the search that was there is now; None if nothing was moved.
+
+    Raises:
+        UserError: If it cannot be made, or is not a search directory and so is not moved.
+    """
+    aside = _move_aside(directory) if fresh and directory.exists() else None
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be made ({error.strerror}). Give another --results-dir.") from error
+    if not os.access(directory, os.W_OK):
+        raise UserError(f"{directory}: cannot be written to. Give another --results-dir.")
+    return aside
+
+
+def enter_plan(plan: Plan, ledger: Ledger, directory: Path) -> None:
+    """Write what is planned into the ledger and beside it.
+
+    Raises:
+        UserError: If the ledger holds trials that mean something else; nothing is then written.
+    """
+    _check_definition(directory, ledger.get("definition"), plan.definition)
+    store = plan.settings.resources.storage_path
+    if store is not None:
+        make_folder(store)
+    ledger.put("definition", plan.definition)
+    ledger.put("settings", plan.settings.model_dump())
+    ledger.put("environment", environment := _environment())
+    ledger.enter_trials(plan.trials)
+    _write_text(directory / "settings.toml", to_toml(plan.settings))
+    _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
+    write_code_sizes(plan.code_sizes, directory)
+    known = ledger.baseline_sizes()
+    if missing := [size for size in plan.code_sizes.code_sizes if size not in known]:
+        baseline = pca_baseline(plan.dataset.development, plan.design.folds, missing, plan.dataset.value_range)
+        ledger.put_baseline(missing, baseline)
+
+
+def _move_aside(directory: Path) -> Path:
+    """Give a search's folder a name that is free; UserError if it is none, or a search is running in it."""
+    if not (directory / "ledger.sqlite").is_file():
+        raise UserError(f"{directory}: --fresh moves searches aside, but this is none. Give another --name.")
+    with lock(directory):
+        numbered = (directory.with_name(f"{directory.name}.{number}") for number in itertools.count(1))
+        return directory.rename(next(path for path in numbered if not path.exists()))
+
+
+def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+    """Raise UserError if the folder holds trials that mean something else."""
+    # A key that an older version did not write had the value it has now.
+    differing = [name for name in wanted if stored is not None and stored.get(name, wanted[name]) != wanted[name]]
+    if differing:
+        assert stored is not None
+        told = {"data": "data (other development samples; they follow from [data] and seed)"}
+        told |= {name: f"{name} ({stored.get(name)} there, {wanted[name]} now)" for name in differing if name != "data"}
+        changes = ", ".join(told[name] for name in differing)
+        raise UserError(
+            f"{directory} holds a search with other settings: {changes}. Set them back, give another --name, "
+            "or start over with --fresh."
+        )
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "ae_search": version("ae-search"),
+        "python": sys.version.split()[0],
+        "packages": {name: version(name) for name in ("torch", "ray", "scikit-learn", "numpy", "pandas")},
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cpus": usable_cpus(),
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -1,0 +1,52 @@
+"""What passes between the driver and Ray's workers, as plain data without Ray."""
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ae_model.configuration import EpochRecord
+from ae_model.folds import Fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ValidationDesign:
+    """What defines the evaluation of a trial, beside its configuration and the samples."""
+
+    folds: Sequence[Fold]
+    seed: int
+    """Of initial weights and batch order."""
+    value_range: tuple[float, float] | None
+    """Lowest and highest possible value, as in `Dataset`; if None, each fold fits it on its training rows."""
+    fp32_precision: str
+    """Of matrix products on a GPU, "tf32" or "ieee"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What a worker computes with, and where it leaves checkpoints."""
+
+    device: str
+    """A device of torch, "cpu" or "cuda"."""
+    n_threads: int
+    """Threads on the CPU, >= 1."""
+    checkpoint_folder: str
+    """Absolute path or URI, as in `CheckpointFile`."""
+    checkpoint_every_s: float
+    """Least seconds between two checkpoints of a pack."""
+
+    def arithmetic(self) -> dict[str, object]:
+        """What a pack's numbers depend on, beside its trials."""
+        return {"device": self.device, "n_threads": self.n_threads}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Report:
+    """What a worker tells the driver; without a repr, because Tune writes that of every result into its own state."""
+
+    records: Mapping[str, Sequence[EpochRecord]] = field(default_factory=dict)
+    """The new epochs of each trial that has any."""
+    fit_seconds: float = 0.0
+    """What the whole pack has taken so far."""
+    error: str | None = None
+    """Why the pack has failed."""
+    host: str = field(default_factory=socket.gethostname)

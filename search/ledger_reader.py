@@ -1,0 +1,82 @@
+"""What is read from a ledger, also while a search writes it: the queries behind the tables."""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ae_model.configuration import Configuration
+from ae_model.errors import UserError
+from search.identity import from_json
+from search.ledger_file import connect, unreadable
+
+Rows = tuple[list[str], list[tuple[Any, ...]]]
+"""Column names and rows."""
+
+
+def read_trials(directory: str | Path) -> Rows:
+    """One row per trial, in the order of their numbers: what is known of it beside its configuration and epochs."""
+    return read_ledger(
+        directory,
+        "SELECT trial_id, number, status, fit_seconds, host, error FROM trials ORDER BY number",
+    )
+
+
+def read_epochs(directory: str | Path) -> Rows:
+    """One row per trial, epoch and fold, in this order."""
+    return read_ledger(
+        directory,
+        "SELECT trials.trial_id, trials.number, epoch, fold, train_mse, val_mse, val_fve, dead_code_units "
+        "FROM epochs JOIN trials USING (trial_id) ORDER BY number, epoch, fold",
+    )
+
+
+def read_baselines(directory: str | Path) -> Rows:
+    """PCA's validation MSE, one row per code size and fold."""
+    return read_ledger(directory, "SELECT code_size, fold, pca_val_mse FROM baselines")
+
+
+def read_configurations(directory: str | Path) -> dict[str, Configuration]:
+    """The configuration of each trial id, in the order of the trials' numbers.
+
+    Raises:
+        UserError: If the directory is not a search directory, or its ledger is damaged.
+    """
+    _, rows = read_ledger(directory, "SELECT trial_id, configuration FROM trials ORDER BY number")
+    try:
+        return {trial_id: from_json(text) for trial_id, text in rows}
+    except (ValueError, TypeError, LookupError) as error:
+        raise UserError(
+            f"{directory}/ledger.sqlite: holds a configuration that is none ({error}). Start over with --fresh."
+        ) from error
+
+
+def read_value(directory: str | Path, key: str) -> Any:
+    """What the driver stored under a key, such as "definition"; None if nothing."""
+    _, rows = read_ledger(directory, "SELECT key, value FROM search")
+    values: dict[str, str] = dict(rows)
+    return json.loads(values[key]) if key in values else None
+
+
+def read_ledger(directory: str | Path, query: str) -> Rows:
+    """Column names and rows of a query; works while a search is writing.
+
+    Raises:
+        UserError: If the directory holds no ledger, or it cannot be read.
+    """
+    path = Path(directory) / "ledger.sqlite"
+    if not os.path.isfile(path):  # not Path's, which raises where a name is too long
+        raise UserError(f"{directory}: is not a search directory, ledger.sqlite is missing. Check the path.")
+    # Readers use the WAL, and need an index beside it, which they make: unless there is no WAL, and nobody writes.
+    waiting = path.with_name("ledger.sqlite-wal")
+    mode = "mode=rw"
+    if not os.access(path.parent, os.W_OK):
+        mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "mode=ro&immutable=1"
+    with closing(connect(path, mode)) as connection:
+        try:
+            cursor = connection.execute(query)
+            return [column[0] for column in cursor.description], cursor.fetchall()
+        except sqlite3.DatabaseError as error:
+            raise unreadable(path, error) from error
