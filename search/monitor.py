@@ -119,7 +119,8 @@ class Monitor:
         try:
             yield heard
         finally:
-            live.stop()
+            if self._console.is_terminal:
+                live.stop()
             self.say(self._text(None))
 
     def _note_best(self, trial_id: str, records: Sequence[EpochRecord]) -> None:

@@ -11,7 +11,7 @@ from scipy import stats
 
 from ae_model.errors import UserError
 from search.files import replace_file
-from search.ledger import FINISHED
+from search.ledger import DIVERGED, FAILED, FINISHED
 from search.settings_files import search_settings
 from search.tables import configuration_labels, load_folds, load_trials
 
@@ -110,7 +110,9 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
     Raises:
         UserError: If no trial has a complete epoch.
     """
-    ranked = trials[trials["rank"].notna()].sort_values(["val_mse_mean", "number"])
+    # What is not finished counts by what it has reached; diverged and failed trials have no result.
+    able = trials["val_mse_mean"].notna() & ~trials["status"].isin([DIVERGED, FAILED])
+    ranked = trials[able].sort_values(["val_mse_mean", "number"])
     if ranked.empty:
         raise UserError("no trial has a complete epoch, so there is nothing to select. Run the search to continue it.")
     ranked = ranked.assign(label=configuration_labels(ranked))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from search.files import replace_file
-from search.ledger import DIVERGED, FAILED
+from search.ledger import FINISHED
 from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials
 
 TRIAL_COLUMNS = [
@@ -63,8 +63,7 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
         }
     )
     trials = trials.join(summary, on="trial_id")
-    # A trial that is not finished counts by what it has reached; it is trained on by the next run.
-    ranked = trials["val_mse_mean"].mask(trials["status"].isin([DIVERGED, FAILED]))
+    ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
     trials["rank"] = ranked.rank(method="min")
     integers = dict.fromkeys(("epochs", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]

@@ -1,6 +1,7 @@
 """The rules that keep the house in order: who may import what, and who may see the test split."""
 
 import ast
+import importlib
 import importlib.util
 import subprocess
 import sys
@@ -39,6 +40,20 @@ def _sources() -> dict[str, Path]:
 SOURCES = _sources()
 
 
+def _public_names() -> dict[str, str]:
+    """The module that each public name of a package comes from, as the package's stub says."""
+    homes = {}
+    for package in ("ae_model", "search"):
+        stub = ast.parse(SOURCES[package].with_suffix(".pyi").read_text(encoding="utf-8"))
+        for node in stub.body:
+            assert isinstance(node, ast.ImportFrom)
+            homes |= {f"{package}.{alias.name}": f"{package}.{node.module}" for alias in node.names}
+    return homes
+
+
+PUBLIC_NAMES = _public_names()
+
+
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """All nodes but those that only a type checker reads."""
     for child in ast.iter_child_nodes(tree):
@@ -62,6 +77,7 @@ def _imports(module: str) -> set[str]:
 
 def _own_module(name: str) -> str | None:
     """The module of ours that an imported name belongs to."""
+    name = PUBLIC_NAMES.get(name, name)
     while name and name not in SOURCES:
         name = name.rpartition(".")[0]
     return name or None
@@ -106,7 +122,7 @@ def test_the_model_does_not_know_the_search(package: str) -> None:
     ("package", "modules"),
     [
         ("typer", {"search.cli"}),
-        ("sqlite3", {"search.ledger"}),
+        ("sqlite3", {"search.ledger", "search.ledger_file", "search.ledger_reader"}),
         ("pydantic", {"search.settings", "search.settings_errors"}),
         ("matplotlib", {"search.plots"}),
     ],
@@ -185,3 +201,25 @@ def test_the_fingerprint_of_a_data_set_does_not_depend_on_its_test_rows() -> Non
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
     }
     assert of_self == {"development", "value_range"}
+
+
+@pytest.mark.parametrize("package", ["ae_model", "search"])
+def test_a_package_shows_its_public_names_and_nothing_else(package: str) -> None:
+    """`dir` lists what the stub names, each of which is there."""
+    module = importlib.import_module(package)
+    names = sorted(name.partition(".")[2] for name in PUBLIC_NAMES if name.startswith(f"{package}."))
+    assert dir(module) == names == sorted(module.__all__)
+    for name in names:
+        assert callable(getattr(module, name))
+
+
+def test_sql_is_written_in_the_ledgers_files_alone() -> None:
+    """No other module holds a text that is a query."""
+    words = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "PRAGMA ", "CREATE ")
+    holders = {
+        module
+        for module, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(words)
+    }
+    assert holders == {"search.ledger", "search.ledger_file", "search.ledger_reader"}

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,11 @@ from search.ledger import (
     FINISHED,
     PENDING,
     RUNNING,
-    SCHEMA_VERSION,
     Ledger,
-    read_ledger,
-    trial_id,
+    Standing,
 )
+from search.ledger_file import SCHEMA_VERSION
+from search.ledger_reader import read_ledger
 
 A = Configuration(layer_sizes=(8, 4, 2))
 B = Configuration(layer_sizes=(8, 2))
@@ -54,7 +53,7 @@ def _record(epoch: int, values: Sequence[Sequence[float]]) -> EpochRecord:
 
 
 def _numbers(directory: Path) -> dict[str, int]:
-    return dict(read_ledger(directory, "SELECT trial_id, number FROM trials")[1])  # type: ignore[arg-type]  # pairs
+    return dict(read_ledger(directory, "SELECT trial_id, number FROM trials")[1])
 
 
 @contextmanager
@@ -155,7 +154,9 @@ def test_the_life_of_a_trial(tmp_path: Path) -> None:
         assert row() == (RUNNING, None, "node", 1.5, 0, 1)
         ledger.fail("a", "it broke")
         assert row() == (FAILED, "it broke", "node", 1.5, 0, 0)
-        assert ledger.unfinished() == ["a"], "a failed trial is tried again"
+        assert ledger.standing() == {"a": Standing(status=FAILED, epochs=1)}
+        ledger.set_status(["a"], PENDING)
+        assert row()[:2] == (PENDING, "it broke"), "why it failed is kept until it is tried again"
         ledger.start("a")
         assert row()[:2] == (RUNNING, None)
         assert row()[5] == 1
@@ -163,7 +164,7 @@ def test_the_life_of_a_trial(tmp_path: Path) -> None:
         assert len(read_ledger(tmp_path, "SELECT * FROM epochs")[1]) == 1, "what it had recorded is stored once"
         ledger.record("a", [record], host="other", fit_seconds=2.5, status=FINISHED)
         assert row() == (FINISHED, None, "other", 2.5, 0, 0)
-        assert ledger.unfinished() == []
+        assert ledger.standing() == {"a": Standing(status=FINISHED, epochs=1)}
 
 
 def test_trials_are_numbered_in_their_order_and_renumbered_when_the_search_widens(tmp_path: Path) -> None:
@@ -173,8 +174,8 @@ def test_trials_are_numbered_in_their_order_and_renumbered_when_the_search_widen
         ledger.record("b", [_record(1, [(1, 2, 3, 4)])], host="here", fit_seconds=1.0, status=FINISHED)
         ledger.enter_trials({"c": C, "b": B, "a": A})
         assert _numbers(tmp_path) == {"c": 1, "b": 2, "a": 3}
-        assert ledger.unfinished() == ["c", "a"]
-    rows = dict(read_ledger(tmp_path, "SELECT trial_id, status FROM trials")[1])  # type: ignore[arg-type]  # pairs
+        assert list(ledger.standing()) == ["c", "b", "a"]
+    rows = dict(read_ledger(tmp_path, "SELECT trial_id, status FROM trials")[1])
     assert rows == {"a": PENDING, "b": FINISHED, "c": PENDING}
     assert len(read_ledger(tmp_path, "SELECT * FROM epochs")[1]) == 1
 
@@ -186,27 +187,6 @@ def test_trials_that_are_no_longer_searched_follow_in_their_order(tmp_path: Path
         for _ in range(3):
             ledger.enter_trials({"b": B})
             assert _numbers(tmp_path) == {"b": 1, "a": 2, "c": 3}
-
-
-def test_a_trial_is_known_by_what_it_is() -> None:
-    """An id depends on every field of the configuration and of the definition, and not on the order of keys."""
-    definition = {"data": "abc", "search.n_splits": 3, "search.max_epochs": 4, "seed": 0}
-    own = trial_id(A, definition)
-    assert own == trial_id(replace(A), dict(reversed(definition.items())))
-    changed = [
-        trial_id(replace(A, **{name: other}), definition)
-        for name, other in {
-            "layer_sizes": (8, 2),
-            "hidden_activation": "elu",
-            "code_activation": "elu",
-            "output_activation": "elu",
-            "learning_rate": 0.5,
-            "batch_size": 7,
-        }.items()
-    ]
-    changed += [trial_id(A, {**definition, name: "other"}) for name in definition]
-    assert len(changed) == len(asdict(A)) + len(definition)
-    assert len({own, *changed}) == 1 + len(changed)
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
@@ -239,9 +219,9 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path.write_bytes(b"these are not the tables you are looking for" * 100)
     before = path.read_bytes()
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"ledger\.sqlite: is no readable ledger.*--name"):
+        with pytest.raises(ValueError, match=r"ledger\.sqlite: is not a readable ledger.*--name"):
             Ledger(tmp_path)
-    with pytest.raises(ValueError, match=r"ledger\.sqlite: is no readable ledger"):
+    with pytest.raises(ValueError, match=r"ledger\.sqlite: is not a readable ledger"):
         read_ledger(tmp_path, "SELECT * FROM trials")
     assert path.read_bytes() == before
 
@@ -256,7 +236,7 @@ def test_a_database_that_is_no_ledger(tmp_path: Path, content: bytes | None) -> 
             connection.commit()
     else:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"ledger\.sqlite: is no"):
+    with pytest.raises(ValueError, match=r"ledger\.sqlite: is not"):
         read_ledger(tmp_path, "SELECT * FROM trials")
 
 
@@ -268,7 +248,7 @@ def test_a_damaged_ledger(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"ledger\.sqlite: is no readable ledger"):
+    with pytest.raises(ValueError, match=r"ledger\.sqlite: is not a readable ledger"):
         read_ledger(tmp_path, "SELECT * FROM trials")
 
 
@@ -286,6 +266,6 @@ def test_a_ledger_of_a_newer_version(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_ledger(tmp_path: Path) -> None:
     """Reading says that the folder is no search's, and creates no file in it."""
-    with pytest.raises(ValueError, match=r"is no search's directory, ledger\.sqlite is missing"):
+    with pytest.raises(ValueError, match=r"is not a search directory, ledger\.sqlite is missing"):
         read_ledger(tmp_path, "SELECT 1")
     assert list(tmp_path.iterdir()) == []

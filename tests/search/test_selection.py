@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from ae_model import Configuration, EpochRecord
+from ae_model import Configuration, EpochRecord, UserError
 from search.ledger import DIVERGED, FINISHED, Ledger
-from search.selection import RULES, SIGNIFICANCE, Rule, corrected_p_value, select, select_winner
+from search.selection import RULES, SIGNIFICANCE, Rule, Selection, corrected_p_value, select, select_winner
 from search.settings_files import parse_settings, to_toml
 
 K = 4
@@ -29,7 +29,8 @@ TRIALS: dict[str, tuple[list[float], int, int, str]] = {
     "small and worse": ([10.95, 10.95, 10.95, 10.95], 3, 300, "finished"),
     "beyond": ([11.1, 11.1, 11.1, 11.1], 2, 100, "finished"),
     "diverged": ([1, 1, 1, 1], 1, 1, "diverged"),
-    "running": ([2, 2, 2, 2], 1, 1, "running"),
+    "failed": ([2, 2, 2, 2], 1, 1, "failed"),
+    "not begun": ([np.nan] * 4, 1, 1, "pending"),
 }
 
 
@@ -75,7 +76,18 @@ def test_each_rule(rule: Rule, winner: str) -> None:
     assert selection.val_mse_se == row["val_mse_se"]
     assert selection.label == row["layer_sizes"]
     assert (selection.val_fve_mean, selection.pca_val_mse_mean) == (0.5, 12.0)
-    assert selection.n_finished == 6, "only what has finished counts"
+    assert (selection.n_finished, selection.n_unfinished) == (6, 0), "what has diverged or failed does not count"
+
+
+@pytest.mark.parametrize("status", ["running", "pending"])
+def test_what_is_not_finished_counts_by_what_it_has_reached(status: str) -> None:
+    """An interrupted search has a winner: the best epoch so far is an estimate like any other, and it is said."""
+    trials, folds = _tables(TRIALS | {"so far": ([2, 2, 2, 2], 1, 1, status)})
+    selection = select_winner(trials, folds)
+    assert selection.trial_id == "so far"
+    assert (selection.n_finished, selection.n_unfinished) == (6, 1)
+    alone = select_winner(*_tables({"so far": ([2, 2, 2, 2], 1, 1, status)}))
+    assert (alone.trial_id, alone.n_finished, alone.n_unfinished) == ("so far", 0, 1)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -101,10 +113,10 @@ def test_the_order_of_rows_does_not_matter(rule: Rule) -> None:
     assert shuffled == select_winner(trials, folds, rule)
 
 
-def test_nothing_finished() -> None:
-    """Without a finished trial there is nothing to choose, and the message says how to go on."""
-    trials, folds = _tables({name: TRIALS[name] for name in ("diverged", "running")})
-    with pytest.raises(ValueError, match=r"no trial has finished.*Run the search again"):
+def test_nothing_to_choose_from() -> None:
+    """Without a trial that has an epoch there is nothing to choose, and the message says how to go on."""
+    trials, folds = _tables({name: TRIALS[name] for name in ("diverged", "not begun", "failed")})
+    with pytest.raises(UserError, match=r"no trial has a complete epoch.*Run the search"):
         select_winner(trials, folds)
 
 
@@ -176,7 +188,7 @@ def test_differences_that_do_not_vary(difference: float, p_value: float) -> None
 def searched(tmp_path: Path) -> Path:
     """A search's directory with the trials of `TRIALS` that have ended."""
     with Ledger(tmp_path) as ledger:
-        names = [name for name, trial in TRIALS.items() if trial[3] != "running"]
+        names = [name for name, trial in TRIALS.items() if trial[3] in ("finished", "diverged")]
         ledger.enter_trials({name: Configuration(layer_sizes=(20, TRIALS[name][1])) for name in names})
         ledger.put_baseline([1, 2, 3, 8], np.full((4, K), 12.0))
         for name in names:
@@ -196,8 +208,19 @@ def test_select_writes_what_it_returns(searched: Path) -> None:
     assert (selection.rule, selection.trial_id) == ("smallest-code", "small")
     written = json.loads((searched / "selection.json").read_text())
     assert written == {field: getattr(selection, field) for field in selection.__dataclass_fields__}
+    assert Selection.read(searched) == selection
     assert select(searched, "best").trial_id == "best"
     assert json.loads((searched / "selection.json").read_text())["rule"] == "best"
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"rule": "worst"}'])
+def test_a_selection_that_cannot_be_read(searched: Path, content: str | None) -> None:
+    """The file is named, and what to do; it does not matter to the next selection."""
+    if content is not None:
+        (searched / "selection.json").write_text(content)
+    with pytest.raises(UserError, match=r"selection\.json: .* Select again"):
+        Selection.read(searched)
+    select(searched)
 
 
 def test_a_rule_that_is_none(searched: Path) -> None:
@@ -209,5 +232,5 @@ def test_a_rule_that_is_none(searched: Path) -> None:
 
 def test_no_search(tmp_path: Path) -> None:
     """A folder that is no search's is named."""
-    with pytest.raises(ValueError, match="is no search's directory"):
+    with pytest.raises(ValueError, match="is not a search directory"):
         select(tmp_path, "best")

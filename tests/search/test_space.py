@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ae_model import Configuration
 from search.settings import SpaceSettings
 from search.settings_files import parse_settings
-from search.space import MAX_CONFIGURATIONS, hidden_choices, layer_sizes_text, make_configurations
+from search.space import MAX_CONFIGURATIONS, hidden_choices, make_configurations
 
 INPUT_SIZE = 50
 
@@ -108,7 +108,7 @@ def test_an_explicit_list_keeps_its_order() -> None:
     space = _space(hidden=["", "2500", "1000-500", "2500"], code_activation=["linear"])
     grid = make_configurations(space, input_size=784, code_sizes=[154])
     assert [c.layer_sizes for c in grid] == [(784, 154), (784, 2500, 154), (784, 1000, 500, 154)]
-    assert [layer_sizes_text(c.layer_sizes) for c in grid] == ["784-154", "784-2500-154", "784-1000-500-154"]
+    assert [c.text for c in grid] == ["784-154", "784-2500-154", "784-1000-500-154"]
 
 
 def test_a_shallow_autoencoder_has_no_hidden_activation_to_choose() -> None:

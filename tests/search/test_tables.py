@@ -270,7 +270,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_written(tmp_path: Path) -> N
 def test_no_search(tmp_path: Path) -> None:
     """Each loader names a folder that is no search's."""
     for load in (load_trials, load_folds, load_epochs):
-        with pytest.raises(ValueError, match="is no search's directory"):
+        with pytest.raises(ValueError, match="is not a search directory"):
             load(tmp_path)
 
 

@@ -14,7 +14,10 @@ import torch
 from ae_model import Configuration, make_folds
 from ae_model.configuration import EpochRecord
 from ae_model.cross_validation import CrossValidation
-from search.execution.checkpoints import CheckpointFile, checkpoint_file, clear_checkpoints, make_folder, remove_folder
+from search.execution import checkpoints
+from search.execution.checkpoints import CheckpointFile, clear_checkpoints, make_folder, trim_folder
+from search.execution.packs import Pack
+from search.execution.records import WorkerOptions
 
 VALUES = np.random.default_rng(0).normal(size=(53, 6)).astype(np.float32)
 FOLDS = make_folds(53, 5, seed=0)
@@ -96,7 +99,7 @@ def test_another_packs_state_is_refused() -> None:
 
 
 def test_a_file_for_every_pack(tmp_path: Path) -> None:
-    """Another pack's file, or one made on another device, is never found; a file is replaced, and gone once removed."""
+    """Another pack's file, or one made on another device, is never found; a file is replaced."""
     file = CheckpointFile(str(tmp_path), ["a", "b"], {"device": "cpu"})
     assert file.load() is None
     file.save({"x": torch.ones(2)})
@@ -107,10 +110,6 @@ def test_a_file_for_every_pack(tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path)) == 1
     for other in ((["a", "b"], {"device": "cuda"}), (["a"], {"device": "cpu"}), (["b", "a"], {"device": "cpu"})):
         assert CheckpointFile(str(tmp_path), *other).load() is None
-    file.remove()
-    file.remove()
-    assert file.load() is None
-    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,6 @@ def test_where_the_folder_is_not_seen_nothing_is_kept(tmp_path: Path) -> None:
     file = CheckpointFile(str(tmp_path / "elsewhere"), ["a"], {})
     file.save({"x": torch.ones(1)})
     assert file.load() is None
-    file.remove()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,16 +155,24 @@ def test_a_place_that_is_none_is_no_failure() -> None:
         file = CheckpointFile(folder, ["a"], {})
         file.save({"x": torch.ones(1)})
         assert file.load() is None
-        file.remove()
-        clear_checkpoints(folder, [["a"]], {"device": "cpu", "n_threads": 1}, unfinished={"a"}, recorded={"a": 1})
-        remove_folder(folder)
+        clear_checkpoints(_options(folder), [_pack_of(["a"], {"a"})], recorded={"a": 1})
+        trim_folder(folder)
+
+
+def _options(folder: str) -> WorkerOptions:
+    return WorkerOptions(device="cpu", n_threads=1, checkpoint_folder=folder, checkpoint_every_s=60)
+
+
+def _pack_of(trial_ids: list[str], wanted: set[str]) -> Pack:
+    configuration = Configuration(layer_sizes=(6, 2))
+    return Pack(trials=dict.fromkeys(trial_ids, configuration), targets={t: 9 for t in trial_ids if t in wanted})
 
 
 def test_a_folder_is_cleared(tmp_path: Path) -> None:
-    """Of what no coming trial can use; of everything with the folder itself."""
+    """What no coming pack can use is deleted; what a pack left that is done stays, for more epochs."""
     folder = tmp_path / "checkpoints"
     make_folder(str(folder))
-    evaluation = {"device": "cpu", "n_threads": 1}
+    options = _options(str(folder))
     state = {"epoch": torch.tensor(7), "configurations": torch.tensor([0, 1])}
     first_gone = state | {"configurations": torch.tensor([1])}
     packs = {
@@ -176,20 +182,30 @@ def test_a_folder_is_cleared(tmp_path: Path) -> None:
         "a wanted one is not in it": (["d1", "d2"], first_gone),
         "the one not in it is done": (["e1", "e2"], first_gone),
         "no checkpoint of ours": (["f1", "f2"], {"x": torch.ones(1)}),
+        "all done": (["g1", "g2"], state),
     }
-    files = {name: checkpoint_file(str(folder), ids, evaluation) for name, (ids, _) in packs.items()}
+    files = {name: CheckpointFile(str(folder), ids, options.arithmetic()) for name, (ids, _) in packs.items()}
     for name, (_, saved) in packs.items():
         files[name].save(saved)
     CheckpointFile(str(folder), ["of another search"], {}).save(state)
     (folder / "old.tmp").write_text("")
-    unfinished = {trial_id for ids, _ in packs.values() for trial_id in ids} - {"e1"}
-    recorded = dict.fromkeys(unfinished, 7) | {"b2": 6}
+    every_id = {trial_id for ids, _ in packs.values() for trial_id in ids}
+    recorded = dict.fromkeys(every_id, 7) | {"b2": 6}
     del recorded["c1"]
-    ids = [ids for ids, _ in packs.values()]
-    clear_checkpoints(str(folder), ids, evaluation, unfinished=unfinished, recorded=recorded)
-    assert set(os.listdir(folder)) == {files["kept"].name, files["the one not in it is done"].name}
-    remove_folder(str(folder))
-    assert os.listdir(tmp_path) == []
+    asked = [_pack_of(ids, every_id - {"e1", "g1", "g2"}) for ids, _ in packs.values()]
+    clear_checkpoints(options, asked, recorded=recorded)
+    assert set(os.listdir(folder)) == {files[name].name for name in ("kept", "the one not in it is done", "all done")}
+
+
+def test_what_stays_of_a_search_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many of the smaller checkpoints as there is room for, and nothing that is no checkpoint."""
+    for name, n in (("small", 100), ("middle", 200), ("large", 1000)):
+        CheckpointFile(str(tmp_path), [name], {}).save({"x": torch.ones(n)})
+    (tmp_path / "old.tmp").write_text("")
+    sizes = sorted(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    monkeypatch.setattr(checkpoints, "MAX_KEPT_BYTES", sizes[0] + sizes[1])
+    trim_folder(str(tmp_path))
+    assert sorted(path.stat().st_size for path in tmp_path.iterdir()) == sizes[:2]
 
 
 def test_the_folder_of_checkpoints(tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """search.execution.recorder: what becomes of each trial of a pack, in the ledger."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ae_model import Configuration, EpochRecord
+from search.execution.packs import Pack
 from search.execution.recorder import Recorder
-from search.execution.trainable import Report
+from search.execution.records import Report
 from search.ledger import DIVERGED, FAILED, FINISHED, PENDING, RUNNING, Ledger
 from search.tables import load_trials
 
@@ -42,12 +42,15 @@ def recorder(tmp_path: Path, heard: list[tuple[str, str, int]]) -> Recorder:
     """Of two packs, of three trials, one of which is not wanted, and of one; two epochs each."""
     ledger = Ledger(tmp_path)
     ledger.enter_trials(TRIALS)
-    packs = [[(name, asdict(TRIALS[name])) for name in PACK], [("alone", asdict(TRIALS["alone"]))]]
+    packs = [
+        Pack(trials={name: TRIALS[name] for name in PACK}, targets={"large": 2, "small": 2}),
+        Pack(trials={"alone": TRIALS["alone"]}, targets={"alone": 2}),
+    ]
 
     def progress(trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
         heard.append((trial_id, status, len(records)))
 
-    return Recorder(packs, ledger, progress, max_epochs=2, unfinished=set(TRIALS) - {"done before"})
+    return Recorder(packs, ledger, progress)
 
 
 def _statuses(directory: Path) -> dict[str, str]:
