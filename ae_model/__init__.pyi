@@ -4,6 +4,7 @@ from .configuration import EpochRecord as EpochRecord
 from .configuration import count_parameters as count_parameters
 from .cross_validation import cross_validate as cross_validate
 from .data import Dataset as Dataset
+from .data import dataset_from_arrays as dataset_from_arrays
 from .data import load_dataset as load_dataset
 from .errors import UserError as UserError
 from .folds import Fold as Fold

@@ -1,8 +1,8 @@
-"""Data sources -> `Dataset`: named data sets, arrays, tables and folders of images."""
+"""Data sources -> `Dataset`: named data sets, files, folders and arrays, with a test split set aside."""
 
+import math
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Num
 
-from ae_model.readers import Samples, read_samples
-
-TORCHVISION_SOURCES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "cifar10": "CIFAR10"}
-NAMED_SOURCES = ("digits", *TORCHVISION_SOURCES)
+from ae_model.arrays import samples_from_arrays
+from ae_model.errors import UserError
+from ae_model.named_sources import NAMED_SOURCES, read_named
+from ae_model.readers import read_samples
+from ae_model.samples import Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +35,9 @@ class Dataset:
     value_range: tuple[float, float] | None = None
     """Lowest and highest possible value where the data has such limits by its nature (images); None for tables."""
 
+    notes: tuple[str, ...] = ()
+    """What was decided about the source where it could have been read otherwise, for its owner to check."""
+
     def fingerprint(self) -> str:
         """Hash of the development rows and of how they are scaled: equal for equal searches."""
         content = sha256(f"{self.development.dtype}{self.development.shape}{self.value_range}".encode())
@@ -50,6 +54,7 @@ def load_dataset(
     max_samples: int | None = None,
     label_column: str | None = None,
     features: Sequence[str] | None = None,
+    header: bool | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Load a data source and set its test split aside.
@@ -63,26 +68,128 @@ def load_dataset(
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a table that holds labels, not a feature.
         features: Columns of a table to read, in this order; all but the label column if None.
+        header: Whether the first line of a .csv file names the columns; if None, what the line and those below it
+            suggest, and `Dataset.notes` says so where it might have been either.
         seed: Of the split and the draw.
 
     Returns:
         The data set, with at least two development samples and one test sample.
 
     Raises:
-        ValueError: If the source is unknown, missing or unreadable, or a value is not a finite number; the message
+        UserError: If the source is unknown, missing or unreadable, or a value is not a finite number; the message
             names the file, row and column.
     """
+    _check_max_samples(max_samples)
+    samples = _read(str(source), Path(data_dir), download, label_column, features, header)
+    return _split(
+        samples, str(source), source_name(source), test_fraction=test_fraction, max_samples=max_samples, seed=seed
+    )
+
+
+def dataset_from_arrays(
+    x: object,
+    *,
+    name: str = "data",
+    test: object = None,
+    labels: object = None,
+    test_labels: object = None,
+    test_fraction: float = 0.2,
+    max_samples: int | None = None,
+    label_column: str | None = None,
+    image_shape: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    feature_names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """A data set from what is in memory already; it is split and checked as the same values in a file are.
+
+    Args:
+        x: Samples `(n_samples, n_features)`: an array, or a DataFrame, whose columns then name the features.
+        name: What the data set is called, in messages too.
+        test: A test split of its own, of the same kind as `x`; a part of `x` is held out if None.
+        labels: Labels `(n_samples,)` of `x`; carried along, never trained on.
+        test_labels: Labels of `test`.
+        test_fraction: Part of `x` that becomes the test split if `test` is None, in (0, 1).
+        max_samples: Upper limit for the number of development samples, which are then drawn at random.
+        label_column: Column of a DataFrame that holds labels, not a feature.
+        image_shape: `(height, width)` or `(height, width, channels)` where the samples are flattened images.
+        value_range: Lowest and highest possible value where the data has such limits by its nature; 0 and 255 for
+            uint8 images.
+        feature_names: The names of an array's features.
+        seed: Of the split and the draw.
+
+    Returns:
+        The data set, with at least two development samples and one test sample. It shares no memory with `x`.
+
+    Raises:
+        UserError: If the arguments do not fit together, or a value is not a finite number; the message names row and
+            column.
+
+    Example:
+        >>> dataset = dataset_from_arrays(np.random.default_rng(0).random((50, 4)), feature_names=list("abcd"))
+        >>> dataset.development.shape, dataset.test.shape
+        ((40, 4), (10, 4))
+    """
+    _check_max_samples(max_samples)
+    samples = samples_from_arrays(
+        x,
+        name,
+        test=test,
+        labels=labels,
+        test_labels=test_labels,
+        label_column=label_column,
+        image_shape=image_shape,
+        value_range=value_range,
+        feature_names=feature_names,
+    )
+    return _split(samples, name, name, test_fraction=test_fraction, max_samples=max_samples, seed=seed)
+
+
+def source_name(source: str | Path) -> str:
+    """What a source is called: a named source's name, a path's last part without its suffix."""
+    return str(source) if str(source) in NAMED_SOURCES else Path(source).resolve().stem
+
+
+def _read(
+    source: str,
+    data_dir: Path,
+    download: bool,
+    label_column: str | None,
+    features: Sequence[str] | None,
+    header: bool | None,
+) -> Samples:
+    if source in NAMED_SOURCES:
+        if header is not None:
+            raise UserError(f"{source}: header is for .csv files alone. Leave it out.", argument="header")
+        return read_named(source, data_dir, download)
+    if not os.path.exists(source):  # unlike Path.exists, false for a name that no file can have
+        raise UserError(
+            f"{source}: no such file or folder, and no named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
+        )
+    return read_samples(source, label_column, features, header)
+
+
+def _check_max_samples(max_samples: int | None) -> None:
     if max_samples is not None and max_samples < 2:
-        raise ValueError(f"data.max_samples must be at least 2, but is {max_samples}. Raise it.")
-    samples = _read(str(source), Path(data_dir), download, label_column, features)
+        raise UserError(f"max_samples must be at least 2, but is {max_samples}. Raise it.", argument="max_samples")
+
+
+def _split(
+    samples: Samples, place: str, name: str, *, test_fraction: float, max_samples: int | None, seed: int
+) -> Dataset:
     values, labels = samples.values, samples.labels
     test, test_labels = samples.test_values, samples.test_labels
     if test is None:
+        if not math.isfinite(test_fraction):
+            raise UserError(
+                f"test_fraction must lie between 0 and 1, but is {test_fraction}. Change it.", argument="test_fraction"
+            )
         n_test = int(np.ceil(test_fraction * len(values)))
         if len(values) - n_test < 2 or n_test < 1:
-            raise ValueError(
-                f"{source}: development and test need at least 2 and 1 samples, but test_fraction={test_fraction} of "
-                f"{len(values)} leaves {len(values) - n_test} and {n_test}. Use more samples or another test_fraction."
+            raise UserError(
+                f"{place}: development and test need at least 2 and 1 samples, but test_fraction={test_fraction} of "
+                f"{len(values)} leaves {len(values) - n_test} and {n_test}. Use more samples or another test_fraction.",
+                argument="test_fraction",
             )
         from sklearn.model_selection import train_test_split  # slow to import, and only needed here
 
@@ -92,15 +199,13 @@ def load_dataset(
         test, test_labels = values[held_out], None if labels is None else labels[held_out]
         values, labels = values[kept], None if labels is None else labels[kept]
     if len(values) < 2:
-        raise ValueError(
-            f"{source}: there must be at least 2 development samples, but there is {len(values)}. Add some."
-        )
+        raise UserError(f"{place}: there must be at least 2 development samples, but there is {len(values)}. Add some.")
     if max_samples is not None and max_samples < len(values):
         kept = np.sort(np.random.default_rng(seed).choice(len(values), max_samples, replace=False))
         values, labels = values[kept], None if labels is None else labels[kept]
     values.flags.writeable = test.flags.writeable = False
     return Dataset(
-        name=source_name(source),
+        name=name,
         development=values,
         test=test,
         development_labels=labels,
@@ -108,74 +213,5 @@ def load_dataset(
         image_shape=samples.image_shape,
         feature_names=samples.feature_names,
         value_range=samples.value_range,
-    )
-
-
-def source_name(source: str | Path) -> str:
-    """What a source is called: a named source's name, a path's last part without its suffix."""
-    return str(source) if str(source) in NAMED_SOURCES else Path(source).resolve().stem
-
-
-def _read(
-    source: str, data_dir: Path, download: bool, label_column: str | None, features: Sequence[str] | None
-) -> Samples:
-    if source == "digits":
-        return _read_digits()
-    if source in TORCHVISION_SOURCES:
-        return _read_torchvision(source, data_dir, download)
-    if not os.path.exists(source):  # unlike Path.exists, false for a name that no file can have
-        raise ValueError(
-            f"{source}: no such file or folder, and no named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
-        )
-    return read_samples(source, label_column, features)
-
-
-def _read_digits() -> Samples:
-    from sklearn.datasets import load_digits  # scikit-learn's data sets are slow to import
-
-    digits = load_digits()
-    return Samples(
-        values=digits.data.astype(np.uint8), labels=digits.target, image_shape=(8, 8), value_range=(0.0, 16.0)
-    )
-
-
-def _read_torchvision(source: str, data_dir: Path, download: bool) -> Samples:
-    from torchvision import datasets  # slow to import, and only needed here
-
-    make: Callable[..., object] = getattr(datasets, TORCHVISION_SOURCES[source])
-
-    def arrays(train: bool) -> tuple[np.ndarray, np.ndarray]:
-        try:
-            part = make(data_dir, train=train, download=False)
-        except RuntimeError:
-            if not download:
-                raise
-            part = make(data_dir, train=train, download=True)
-        images, labels = np.asarray(part.data), np.asarray(part.targets)  # type: ignore[attr-defined]  # it is untyped
-        if len(images) != len(labels):
-            raise ValueError(f"there are {len(images)} images and {len(labels)} labels")
-        return images, labels
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # torch's, of old files: what cannot be read is an error
-            (images, labels), (test_images, test_labels) = arrays(True), arrays(False)
-        if images.shape[1:] != test_images.shape[1:]:
-            raise ValueError(f"the images have the shapes {images.shape[1:]} and {test_images.shape[1:]}")
-    except (
-        Exception
-    ) as error:  # what torchvision raises on foreign and damaged files is not documented, and is anything
-        lines = str(error).splitlines() or [type(error).__name__]
-        reason = lines[0] if len(lines) == 1 else f"{lines[0].rstrip(':')}: {lines[-1]}"
-        action = "could not be downloaded to" if download else "is not in"
-        raise ValueError(
-            f"{source} {action} data.data_dir = {str(data_dir)!r} ({reason.rstrip('.')}). "
-            "Put torchvision's files there, or give another --data-dir."
-        ) from error
-    return Samples(
-        values=images.reshape(len(images), -1),
-        labels=labels,
-        test_values=test_images.reshape(len(test_images), -1),
-        test_labels=test_labels,
-        image_shape=images.shape[1:],
-        value_range=(0.0, 255.0),
+        notes=samples.notes,
     )

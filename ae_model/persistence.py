@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
 from ae_model.autoencoder import SymmetricAutoencoder
-from ae_model.readers import checked_values
+from ae_model.samples import checked_values
 from ae_model.scaling import Scaling
 
 FORMAT_VERSION = 1

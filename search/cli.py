@@ -107,7 +107,7 @@ def bottleneck(
     target = [] if explained_variance is None else [f"bottleneck.explained_variance={explained_variance}"]
     settings = _settings(None, data, data_dir, [*target, *(set_ or [])])
     from search.code_sizes import propose_code_sizes
-    from search.data import load_data
+    from search.plan import load_data
 
     dataset = load_data(settings)
     proposal = propose_code_sizes(dataset, settings.bottleneck)

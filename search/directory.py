@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ae_model.data import source_name
+from ae_model.data import Dataset, source_name
 from ae_model.errors import UserError
 from ae_model.pca import pca_baseline
 from search.code_sizes import write_code_sizes
@@ -39,9 +39,10 @@ def check_name(name: str) -> str:
     return name
 
 
-def default_name(settings: SearchSettings) -> str:
-    """The name of a search that is given none: its data source's."""
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(settings.data.source)).lstrip(".-+")
+def default_name(settings: SearchSettings, data: object = None) -> str:
+    """The name of a search that is given none: its data source's, or that of the data set that is given."""
+    given = data.name if isinstance(data, Dataset) else "array" if data is not None else None
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", given or source_name(settings.data.source)).lstrip(".-+")
     return check_name(name[:100] or "search")
 
 

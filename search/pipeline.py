@@ -46,9 +46,11 @@ def run_search(
         SearchError: If no trial could be finished, or Ray or the disk cannot go on.
     """
     settings = settings or SearchSettings()
-    directory = Path(results_dir) / (check_name(name) if name is not None else default_name(settings))
+    directory = Path(results_dir) / (check_name(name) if name is not None else default_name(settings, data))
     progress = Monitor(enabled=verbose)
     plan = make_plan(settings, data)
+    for note in plan.dataset.notes:
+        progress.say(note)
     if address is None:
         check_local_resources(settings.resources)
     if aside := open_directory(directory, fresh=fresh):

@@ -1,17 +1,17 @@
 """Settings and data set -> what will be trained; made without Ray, and without writing anything."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ae_model.configuration import Configuration
-from ae_model.data import Dataset
+from ae_model.data import Dataset, dataset_from_arrays, load_dataset
+from ae_model.errors import UserError
 from ae_model.folds import make_folds
 from search.code_sizes import CodeSizes, propose_code_sizes
-from search.data import load_data
 from search.execution.records import ValidationDesign
 from search.identity import trial_id
-from search.settings import SearchSettings
+from search.settings import ARRAY_SOURCE, SearchSettings
 from search.space import make_configurations
 
 
@@ -44,6 +44,8 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     Raises:
         UserError: If settings and data do not fit together.
     """
+    if data is not None:
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"source": ARRAY_SOURCE})})
     dataset = load_data(settings, data)
     code_sizes = propose_code_sizes(dataset, settings.bottleneck)
     search = settings.search
@@ -73,3 +75,35 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         definition=definition,
         trials={trial_id(configuration, definition): configuration for configuration in configurations},
     )
+
+
+def load_data(settings: SearchSettings, given: object = None) -> Dataset:
+    """The data set that is given, or that the settings name.
+
+    Args:
+        settings: How the samples are split and drawn, and where they are read from.
+        given: An array `(n_samples, n_features)`, a DataFrame, or a `Dataset`, which is taken as it is; the source that
+            the settings name if None.
+
+    Raises:
+        UserError: If the data cannot be read; in the settings' words.
+    """
+    if isinstance(given, Dataset):
+        return given
+    data = settings.data
+    how: dict[str, Any] = {
+        "test_fraction": data.test_fraction,
+        "max_samples": data.max_samples,
+        "label_column": data.label_column,
+        "seed": settings.seed,
+    }
+    if given is None and data.source == ARRAY_SOURCE:
+        raise UserError("the samples of this search came from Python, and are in no file. Pass them again, as data=...")
+    try:
+        if given is not None:
+            return dataset_from_arrays(given, name="array", **how)
+        dataset = load_dataset(data.source, data_dir=data.data_dir, download=data.download, header=data.header, **how)
+    except UserError as error:
+        raise error.renamed(lambda name: f"data.{name}") from error
+    notes = (note.replace("header=True", "data.header = true") for note in dataset.notes)
+    return replace(dataset, notes=tuple(note.replace("header=False", "data.header = false") for note in notes))

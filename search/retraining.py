@@ -10,9 +10,9 @@ from ae_model.errors import UserError
 from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
-from search.data import load_data
 from search.files import replace_file
 from search.ledger_reader import read_configurations, read_value
+from search.plan import load_data
 from search.selection import Rule, last_rule, select
 from search.settings_files import search_settings
 from search.tables import load_trials

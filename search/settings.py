@@ -67,6 +67,10 @@ class LogUniform(_Section):
         return self
 
 
+ARRAY_SOURCE = "<array>"
+"""What `data.source` is where the samples came from Python and are in no file."""
+
+
 class DataSettings(_Section):
     """Where the samples come from."""
 
@@ -82,6 +86,8 @@ class DataSettings(_Section):
     """Upper limit for the number of development samples."""
     label_column: str | None = None
     """The column of a table that is a label, not a feature."""
+    header: StrictBool | None = None
+    """Whether the first line of a .csv file names the columns; decided by what it holds, if missing."""
 
 
 class BottleneckSettings(_Section):

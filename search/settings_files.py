@@ -7,9 +7,9 @@ from typing import Any
 
 import tomli_w
 
-from ae_model.data import NAMED_SOURCES
 from ae_model.errors import UserError
-from search.settings import SearchSettings
+from ae_model.named_sources import NAMED_SOURCES
+from search.settings import ARRAY_SOURCE, SearchSettings
 from search.settings_errors import checked_settings
 
 
@@ -77,7 +77,7 @@ def search_settings(directory: str | Path) -> SearchSettings:
 def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
     """Paths mean the same wherever the next command is run; names of data sets and addresses of stores stay."""
     data, resources = settings.data, settings.resources
-    if data.source not in NAMED_SOURCES:
+    if data.source not in (*NAMED_SOURCES, ARRAY_SOURCE):
         data = data.model_copy(update={"source": _absolute("data.source", data.source)})
     if resources.storage_path is not None and "://" not in resources.storage_path:
         path = _absolute("resources.storage_path", resources.storage_path)

@@ -7,7 +7,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from ae_model import Dataset, load_dataset
-from ae_model.data import TORCHVISION_SOURCES, source_name
+from ae_model.data import source_name
+from ae_model.named_sources import TORCHVISION_SOURCES
 
 
 def rows_of(*parts: np.ndarray) -> list[tuple[float, ...]]:
@@ -183,7 +184,7 @@ def refused(source: str | Path, data_dir: Path) -> str:
 def test_missing_data_is_refused_without_download(tmp_path: Path, source: str) -> None:
     """The message names source and folder, and nothing is written."""
     message = refused(source, tmp_path / "data")
-    assert f"{source} is not in data.data_dir = '{tmp_path / 'data'}'" in message
+    assert f"{source} is not in data_dir = '{tmp_path / 'data'}'" in message
     assert not (tmp_path / "data").exists()
 
 

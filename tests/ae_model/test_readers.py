@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from ae_model.readers import checked_values, read_samples
+from ae_model.readers import read_samples
+from ae_model.samples import checked_values
 
 VALUES = np.array([[1.5, -2.0, 3.0], [4.0, 5.25, 6.0], [7.0, 8.0, 1e-3], [0.0, 1e6, -1.0]])
 
@@ -349,7 +350,7 @@ def test_a_label_column_is_for_tables_alone(tmp_path: Path, name: str) -> None:
         path.mkdir()
     else:
         written(path, npy_bytes(VALUES))
-    with pytest.raises(ValueError, match=f"{name}: data.label_column is for .csv and .parquet files alone"):
+    with pytest.raises(ValueError, match=f"{name}: label_column is for .csv and .parquet files alone"):
         read_samples(path, label_column="kind")
 
 

@@ -1,0 +1,119 @@
+"""Tables in files, .csv and .parquet -> `Samples`."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ae_model.columns import feature_columns, numbers_from_cells
+from ae_model.csv_header import MISSING, has_header
+from ae_model.errors import UserError
+from ae_model.memory import require_memory
+from ae_model.samples import Samples, checked_values, unreadable
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+def read_csv(path: Path, label_column: str | None, features: Sequence[str] | None, header: bool | None) -> Samples:
+    """A text file in UTF-8 with commas; the arguments are those of `read_samples`.
+
+    Raises:
+        UserError: If it cannot be read, or a feature holds anything but finite numbers.
+    """
+    import pyarrow
+    from pyarrow import csv
+
+    found, note = has_header(path, label_column, features)
+    try:
+        table = csv.read_csv(
+            path,
+            # One thread, so that an error names its row.
+            read_options=csv.ReadOptions(
+                use_threads=False, autogenerate_column_names=not (found if header is None else header)
+            ),
+            convert_options=csv.ConvertOptions(null_values=MISSING, strings_can_be_null=True),
+        )
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the text must be UTF-8 ({error}). Convert it.") from error
+    except (OSError, pyarrow.ArrowException) as error:
+        raise unreadable(path, error) from error
+    samples = _from_table(path, table, label_column, features)
+    return samples if header is not None or note is None else replace(samples, notes=(note,))
+
+
+def read_parquet(path: Path, label_column: str | None, features: Sequence[str] | None) -> Samples:
+    """A Parquet file; the arguments are those of `read_samples`.
+
+    Raises:
+        UserError: If it cannot be read, or a feature holds anything but finite numbers.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            n_rows, schema = file.metadata.num_rows, file.schema_arrow
+            require_memory(
+                n_rows * sum(_row_bytes(kind) for kind in schema.types),
+                str(path),
+                f"{n_rows} rows of {len(schema.names)} columns",
+                "Use fewer rows.",
+            )
+            table = file.read()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise unreadable(path, error) from error
+    return _from_table(path, table, label_column, features)
+
+
+def _row_bytes(kind: "pyarrow.DataType") -> int:
+    """What a row of such a column takes, at least: as Arrow has it, and as float32."""
+    try:
+        return int(kind.bit_width) // 8 + 4
+    except ValueError:  # texts, lists: of any width
+        return 4
+
+
+def _from_table(
+    path: Path, table: "pyarrow.Table", label_column: str | None, features: Sequence[str] | None
+) -> Samples:
+    names = feature_columns(str(path), table.column_names, table.num_rows, label_column, features)
+    labels = None if label_column is None else _labels(path, label_column, table[label_column])
+    values = np.stack([_numbers(path, name, table[name]) for name in names], axis=1)
+    return Samples(values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names))
+
+
+def _labels(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray:
+    import pyarrow
+
+    if pyarrow.types.is_nested(column.type):
+        raise UserError(
+            f"{path}: label_column = {name!r} must hold one label in each row, but holds {column.type}. Name another.",
+            argument="label_column",
+        )
+    return np.array(_cells(path, column))
+
+
+def _numbers(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray:
+    import pyarrow
+
+    kind = column.type
+    if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind) or pyarrow.types.is_boolean(kind):
+        if column.null_count:
+            row = column.is_null().to_pylist().index(True)
+            raise UserError(
+                f"{path}: row {row} (counted from 0), column {name!r}: a value is missing. Fill or remove it."
+            )
+        return np.asarray(column.to_pylist() if pyarrow.types.is_boolean(kind) else column.to_numpy())
+    return numbers_from_cells(str(path), name, _cells(path, column))
+
+
+def _cells(path: Path, column: "pyarrow.ChunkedArray") -> list[Any]:
+    """The cells of a column as Python's objects."""
+    try:
+        cells: list[Any] = column.to_pylist()
+    except (ValueError, OverflowError, LookupError) as error:  # text that is no UTF-8, dates that are none, ...
+        raise unreadable(path, error) from error
+    return cells
