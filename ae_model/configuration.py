@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ae_model.errors import UserError
 
-ACTIVATION_NAMES = ("linear", "relu", "leaky_relu", "elu", "tanh", "sigmoid", "gelu", "silu")
+ACTIVATION_RANGES = {
+    "linear": (-inf, inf),
+    "relu": (0.0, inf),
+    "leaky_relu": (-inf, inf),
+    "elu": (-1.0, inf),
+    "tanh": (-1.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "gelu": (-0.17, inf),
+    "silu": (-0.279, inf),
+}
+"""The ends of the values that each activation can give, which it may only approach; gelu's and silu's are rounded."""
+ACTIVATION_NAMES = tuple(ACTIVATION_RANGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,9 @@ _OF_THE_DISK = {
 _OPTIONS = {"rule": "--rule", "trial": "--trial", "sort": "--sort", "format_": "--format", "data_dir": "--data-dir"}
 """What arguments of Python functions are called on the command line, where it is not a setting's key."""
 
+SettingsFile = Annotated[
+    Path | None, typer.Argument(metavar="SETTINGS.toml", help="Defaults are used for what it leaves out.")
+]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
 ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
 InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help=".npy, .npz, .csv, .parquet or a folder of images.")]
@@ -72,9 +75,7 @@ def _callback(
 
 @app.command()
 def run(
-    settings_file: Annotated[
-        Path | None, typer.Argument(metavar="[SETTINGS.toml]", help="Defaults are used for what it leaves out.")
-    ] = None,
+    settings_file: SettingsFile = None,
     data: Source = None,
     data_dir: DataDir = None,
     name: Annotated[str | None, typer.Option(help="Folder of the results.  [default: the data source's name]")] = None,
@@ -96,26 +97,38 @@ def run(
 
 @app.command()
 def bottleneck(
-    data: Source = "digits",
+    settings_file: SettingsFile = None,
+    data: Source = None,
     data_dir: DataDir = None,
     explained_variance: Annotated[
-        float | None, typer.Option(metavar="FRACTION", help="In (0, 1].  [default: 0.95]")
+        list[float] | None,
+        typer.Option(
+            metavar="FRACTION", help="In (0, 1]; may be repeated.  [default: the settings', 0.95 where they have none]"
+        ),
     ] = None,
     set_: Overrides = None,
 ) -> None:
-    """Print the number of principal components that explain the variance."""
-    target = [] if explained_variance is None else [f"bottleneck.explained_variance={explained_variance}"]
-    settings = _settings(None, data, data_dir, [*target, *(set_ or [])])
+    """Print the numbers of principal components that explain so much of the variance."""
+    settings = _settings(settings_file, data, data_dir, set_)
     from search.code_sizes import propose_code_sizes
     from search.plan import load_data
+    from search.settings_files import parse_settings
 
+    wanted = settings.bottleneck
+    if explained_variance:
+        wanted = parse_settings({"bottleneck": {"explained_variance": explained_variance}}).bottleneck
     dataset = load_data(settings)
-    proposal = propose_code_sizes(dataset, settings.bottleneck)
-    for code_size in proposal.code_sizes:
-        explain = "component explains" if code_size == 1 else "components explain"
+    proposal = propose_code_sizes(dataset, wanted)
+    n_samples, n_features = dataset.development.shape
+    sizes = (
+        [("", size) for size in wanted.code_sizes]
+        if wanted.code_sizes
+        else [(f"{fraction:g}: ", proposal.code_size_for(fraction)) for fraction in wanted.explained_variance]
+    )
+    for target, size in sizes:
         print(
-            f"{code_size} {explain} {proposal.reached(code_size):.2%} of the variance of {dataset.name} "
-            f"({len(dataset.development)} samples, {dataset.development.shape[1]} features)"
+            f"{target}{size} component{' explains' if size == 1 else 's explain'} {proposal.reached(size):.2%} "
+            f"of the variance of {dataset.name} ({n_samples} samples, {n_features} features)"
         )
 
 
@@ -145,9 +158,14 @@ def select(directory: Directory, rule: RuleOption = None) -> None:
     """Choose the winner of a search and write selection.json."""
     from search import console
     from search import select as select_
+    from search.trained import trained_trial
 
-    print(console.selection_text(select_(directory, rule)))  # type: ignore[arg-type]  # it refuses other rules
-    print(f"Train it: ae-search retrain {shlex.quote(str(directory))}")
+    selection = select_(directory, rule)  # type: ignore[arg-type]  # it refuses other rules
+    print(console.selection_text(selection))
+    if trained_trial(directory / "best") == (selection.trial_id, selection.best_epoch):
+        print(f"Already trained: {directory / 'best'}")
+    else:
+        print(f"Train it: ae-search retrain {shlex.quote(str(directory))}")
 
 
 @app.command()

@@ -11,7 +11,7 @@ from ae_model.errors import UserError
 from ae_model.pca import code_size_for, explained_variance_ratio
 from ae_model.scaling import fit_scaling
 from search.files import replace_file
-from search.settings import BottleneckSettings
+from search.settings import BottleneckSettings, SearchSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,39 +19,57 @@ class CodeSizes:
     """PCA's proposal for the code size."""
 
     ratio: np.ndarray
-    """Explained variance ratio of each component."""
+    """The explained variance ratio of each principal component, in falling order."""
     code_sizes: list[int]
-    """One for each target, or those the settings list."""
+    """The code sizes, each once: one for each fraction of the variance, or those that the settings list."""
+
+    def code_size_for(self, explained_variance: float) -> int:
+        """The smallest number of components that explain this fraction of the variance, which is in (0, 1]."""
+        return code_size_for(explained_variance, self.ratio)
 
     def reached(self, code_size: int) -> float:
-        """Cumulative explained variance ratio of that many components."""
+        """The fraction of the variance that so many components explain."""
         return float(self.ratio[:code_size].sum())
 
     def text(self) -> str:
-        """The code sizes and what they explain, in a line."""
+        """The code sizes and what they explain, in one line."""
         return "; ".join(
             f"code size {size}, with which PCA explains {self.reached(size):.2%} of the variance"
             for size in self.code_sizes
         )
 
 
-def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | None = None) -> CodeSizes:
-    """PCA of the development set, and the code sizes it proposes.
+def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSettings | None = None) -> CodeSizes:
+    """Fit PCA to the development set and propose code sizes.
+
+    Args:
+        dataset: The data set, as `load_dataset` returns it.
+        settings: What the code sizes are to explain, or all settings of a search; all defaults if None.
 
     Raises:
-        ValueError: If the samples do not vary.
+        UserError: If the samples do not vary, or an argument is of another type.
+
+    Example:
+        >>> propose_code_sizes(load_dataset("digits")).code_sizes
+        [28]
     """
-    settings = settings or BottleneckSettings()
+    if not isinstance(dataset, Dataset):
+        raise UserError(
+            f"dataset must be a Dataset, but is of type {type(dataset).__name__}. "
+            "Make one with load_dataset, which reads named sources and files.",
+            argument="dataset",
+        )
+    wanted = settings.bottleneck if isinstance(settings, SearchSettings) else settings or BottleneckSettings()
     try:
         ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
     except UserError as error:
         raise UserError(f"{dataset.name}: {error}") from error
-    listed = settings.code_sizes or [code_size_for(target, ratio) for target in settings.explained_variance]
+    listed = wanted.code_sizes or [code_size_for(fraction, ratio) for fraction in wanted.explained_variance]
     return CodeSizes(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
 
 
 def write_code_sizes(proposal: CodeSizes, directory: Path) -> None:
-    """Write `bottleneck.csv` and `bottleneck.png`."""
+    """Write `bottleneck.csv` and `bottleneck.png` into a search's directory."""
     table = pd.DataFrame(
         {
             "n_components": range(1, len(proposal.ratio) + 1),

@@ -1,6 +1,7 @@
 """The settings of a search, as one frozen record that is checked once, when it is made."""
 
 import re
+from math import inf
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -15,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from ae_model.configuration import ACTIVATION_NAMES
+from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES
 
 
 def _as_list(value: object) -> object:
@@ -40,6 +41,17 @@ def _activation_name(value: object) -> object:
     if not isinstance(value, str) or value not in ACTIVATION_NAMES:
         raise ValueError(f"must be one of {', '.join(ACTIVATION_NAMES)}, but is {value!r}")
     return value
+
+
+def _covers_scaled_data(name: str) -> str:
+    fitting = [fit for fit, (low, high) in ACTIVATION_RANGES.items() if low <= -1 and high >= 1]
+    if name not in fitting:
+        low, high = ACTIVATION_RANGES[name]
+        raise ValueError(
+            f"must be one of {', '.join(fitting)}, whose values cover [-1, 1], the range that all data is scaled to, "
+            f"but is {name!r} with values from {low:g} to {'infinity' if high == inf else f'{high:g}'}"
+        )
+    return name
 
 
 class _Section(BaseModel):
@@ -126,8 +138,8 @@ class SpaceSettings(_Section):
     """The activations of hidden layers, in encoder and decoder."""
     code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu", "linear"]
     """The activations of the code."""
-    output_activation: _Activation = "tanh"
-    """The activation of the decoder's output; its range must cover [-1, 1], to which all data is scaled."""
+    output_activation: Annotated[_Activation, AfterValidator(_covers_scaled_data)] = "tanh"
+    """The activation of the decoder's output; its values must cover [-1, 1], the range that all data is scaled to."""
     learning_rate: Annotated[
         Annotated[LogUniform, Tag("range")]
         | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1), Tag("values")],

@@ -1,10 +1,12 @@
 """Each activation's value and derivative against torch's own module and autograd."""
 
+import math
+
 import pytest
 import torch
 
 from ae_model.activations import ACTIVATIONS, activation
-from ae_model.configuration import ACTIVATION_NAMES
+from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES
 from ae_model.padding import ZERO_AT_ZERO
 
 
@@ -28,6 +30,15 @@ def test_value_and_derivative_equal_the_module_and_autograd(name: str) -> None:
 def test_every_name_has_its_activation() -> None:
     """The names that are known without torch are those that torch's functions are given for."""
     assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_ranges_are_those_of_the_functions(name: str) -> None:
+    """Each end is approached and not passed; where it is infinite, no bound is in sight."""
+    points = torch.cat([torch.linspace(-10, 10, 20_001), torch.tensor([-1e5, 1e5])]).double()
+    values = ACTIVATIONS[name].module()(points)
+    for end, found in zip(ACTIVATION_RANGES[name], (values.min().item(), values.max().item()), strict=True):
+        assert abs(found) > 100 if math.isinf(end) else abs(found - end) < 1e-3
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -165,6 +165,7 @@ WRONG: list[Bad] = [
     *setting("space.hidden_activation = []", "space.hidden_activation", "at least 1"),
     *setting("space.code_activation = ''", "space.code_activation", "''", "relu, leaky_relu"),
     *setting("space.output_activation = 'none'", "space.output_activation", "'none'", "tanh"),
+    *setting("space.output_activation = 'sigmoid'", "space.output_activation", "[-1, 1]", "tanh", "'sigmoid'"),
     *setting("space.learning_rate = 0", "space.learning_rate", "greater than 0"),
     *setting("space.learning_rate = [1e-3, inf]", "space.learning_rate", "finite", "inf"),
     *setting("space.learning_rate = {low = 1e-2, high = 1e-4}", "space.learning_rate", "low", "0.01", "0.0001"),

@@ -154,13 +154,36 @@ def test_a_fault_where_no_log_can_be_written(
 
 
 def test_bottleneck(run: Run) -> None:
-    """The digits' code size for 95 % of the variance, and for less."""
+    """A line for each fraction of the variance, in the order they were asked for, although two need the same size."""
     status, output, errors = run("bottleneck")
     assert (status, errors) == (0, "")
-    assert output.startswith("28 components explain 95.")
-    assert "1437 samples, 64 features" in output
-    fewer = run("bottleneck", "--data", "digits", "--explained-variance", "0.5")[1]
-    assert int(fewer.split()[0]) < 28
+    assert output == "0.95: 28 components explain 95.05% of the variance of digits (1437 samples, 64 features)\n"
+    fractions = ["0.95", "0.5", "0.9501", "0.1"]
+    asked = [word for fraction in fractions for word in ("--explained-variance", fraction)]
+    status, output, errors = run("bottleneck", "--data", "digits", *asked)
+    assert (status, errors) == (0, "")
+    lines = output.splitlines()
+    assert [line.split()[0] for line in lines] == [f"{fraction}:" for fraction in fractions]
+    assert [int(line.split()[1]) for line in lines] == [28, 5, 28, 1]
+    assert lines[-1].startswith("0.1: 1 component explains 15.")
+    for fraction, line in zip(fractions, lines, strict=True):
+        assert float(line.split()[4].rstrip("%")) >= 100 * float(fraction)
+
+
+def test_bottleneck_with_a_settings_file(run: Run, table_csv: Path, tmp_path: Path) -> None:
+    """Data and fractions come from it; `--explained-variance` replaces what it says of the code size."""
+    path = tmp_path / "search.toml"
+    data = f"[data]\nsource = '{table_csv}'\nlabel_column = 'kind'\n[bottleneck]\n"
+    path.write_text(f"{data}explained_variance = [0.5, 1.0]\n")
+    status, output, errors = run("bottleneck", path)
+    assert (status, errors) == (0, "")
+    first, second = output.splitlines()
+    assert first.startswith("0.5: ")
+    assert second == "1: 6 components explain 100.00% of the variance of birds (72 samples, 6 features)"
+    path.write_text(f"{data}code_sizes = [2, 3]\n")
+    lines = run("bottleneck", path)[1].splitlines()
+    assert [line.partition(" explain ")[0] for line in lines] == ["2 components", "3 components"]
+    assert run("bottleneck", path, "--explained-variance", 1)[1] == f"{second}\n"
 
 
 def test_status_and_trials(run: Run, searched: SearchResult) -> None:
@@ -223,7 +246,17 @@ def test_select(run: Run, search_copy: Path, rule: str) -> None:
     assert written["rule"] == rule
     assert repr(rule) in output
     assert written["trial_id"] in output
-    assert output.endswith(f"Train it: ae-search retrain {search_copy}\n")
+    trained = load_model(search_copy / "best").metadata["trial_id"]
+    last = output.splitlines()[-1]
+    if written["trial_id"] == trained:
+        assert last == f"Already trained: {search_copy / 'best'}"
+    else:
+        assert last == f"Train it: ae-search retrain {search_copy}"
+    description = search_copy / "best" / "model.json"
+    description.write_text(description.read_text().replace(trained, "another"))
+    for _ in range(2):
+        assert run("select", search_copy, "--rule", rule)[1].endswith(f"Train it: ae-search retrain {search_copy}\n")
+        description.unlink(missing_ok=True)
 
 
 def test_retrain_and_evaluate(run: Run, one_line: OneLine, search_copy: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ae_model.configuration import ACTIVATION_NAMES
+from ae_model.activations import ACTIVATIONS
+from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES
 from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
@@ -39,6 +41,18 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.resources.cpus_per_trial == 1
     assert settings.resources.max_failures == 3
     assert settings.selection.rule == "best"
+
+
+@pytest.mark.parametrize("name", ACTIVATION_NAMES)
+def test_the_output_can_be_what_the_data_is(name: str) -> None:
+    """An output activation is accepted if its values come as close to -1 and to 1 as one likes, else refused."""
+    given = {"space": {"output_activation": name}}
+    values = ACTIVATIONS[name].module()(torch.linspace(-1e3, 1e3, 100_001, dtype=torch.float64))
+    if values.min() <= -1 + 1e-9 and values.max() >= 1 - 1e-9:
+        assert parse_settings(given).space.output_activation == name
+    else:
+        with pytest.raises(UserError, match=rf"space\.output_activation: .*\[-1, 1\].*'{name}'"):
+            parse_settings(given)
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:
@@ -147,6 +161,8 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"space": {"hidden_activation": ["rellu"]}}, ["space.hidden_activation", "'rellu'", "relu, leaky_relu"]),
     ({"space": {"code_activation": []}}, ["space.code_activation", "at least 1"]),
     ({"space": {"output_activation": "none"}}, ["space.output_activation", "'none'", "tanh"]),
+    ({"space": {"output_activation": "sigmoid"}}, ["space.output_activation", "[-1, 1]", "'sigmoid'", "from 0 to 1"]),
+    ({"space": {"output_activation": "gelu"}}, ["space.output_activation", "linear, leaky_relu, elu, tanh", "-0.17"]),
     ({"space": {"depth": [11], "widths": [2]}}, ["space.depth", "11", "10"]),
     ({"space": {"depth": [], "widths": [2]}}, ["space.depth", "at least 1"]),
     ({"space": {"depth": [1], "widths": []}}, ["space.widths", "at least 1"]),
@@ -256,6 +272,7 @@ def test_a_home_folder_that_does_not_exist_is_the_users_error() -> None:
 
 
 _names = st.sampled_from(ACTIVATION_NAMES)
+_outputs = st.sampled_from([name for name, (low, high) in ACTIVATION_RANGES.items() if low <= -1 and high >= 1])
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 _rates = st.floats(1e-8, 10)
 _hidden = st.lists(st.integers(1, 9_999_999), max_size=4).map(lambda widths: "-".join(map(str, widths)))
@@ -283,7 +300,7 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
         _section(
             hidden_activation=_some(_names),
             code_activation=_some(_names),
-            output_activation=_names,
+            output_activation=_outputs,
             learning_rate=rates,
             batch_size=_some(st.integers(1, 10**6)),
             **({} if by_depth else layers),
