@@ -89,7 +89,7 @@ def _part(x: object, place: str, label_column: str | None, features: Sequence[st
             argument="label_column",
         )
     if isinstance(x, DataFrame):
-        samples = _from_data_frame(x, place, label_column, features)
+        samples = samples_from_data_frame(x, place, label_column, features)
     elif label_column is not None:
         raise UserError(
             f"{place}: label_column is for DataFrames alone, but x is an array. Give labels instead.",
@@ -110,8 +110,10 @@ def _array(x: object, place: str) -> np.ndarray:
         raise UserError(f"{place}: must be an array ({reason}). Convert it to NumPy's.") from error
 
 
-def _from_data_frame(frame: DataFrame, place: str, label_column: str | None, features: Sequence[str] | None) -> Samples:
-    """The columns as features, in their order; the index is left alone."""
+def samples_from_data_frame(
+    frame: DataFrame, place: str, label_column: str | None, features: Sequence[str] | None
+) -> Samples:
+    """The columns as features, in their order or that of `features`; the index is left alone."""
     keys = {str(key): key for key in frame.columns}
     names = feature_columns(place, [str(key) for key in frame.columns], len(frame), label_column, features)
     values = np.stack([_numbers(place, name, frame[keys[name]].to_numpy()) for name in names], axis=1)

@@ -51,6 +51,18 @@ def feature_columns(
     return names
 
 
+def column_positions(place: str, columns: Sequence[str], n_rows: int, features: Sequence[str]) -> list[int]:
+    """Where the features stand among the columns; there may be others.
+
+    Raises:
+        UserError: As `feature_columns` does.
+    """
+    names = list(columns)
+    if names == list(features):
+        return list(range(len(names)))
+    return [names.index(name) for name in feature_columns(place, names, n_rows, None, features)]
+
+
 def numbers_from_cells(place: str, name: str, cells: Sequence[Any]) -> np.ndarray:
     """Cells of any kind as numbers, also where they are texts.
 

@@ -63,7 +63,7 @@ def evaluate_autoencoder(
         criterion: Mean loss of (reconstruction, input) over a batch; `nn.MSELoss()` if None.
 
     Raises:
-        ValueError: If the loader is empty.
+        UserError: If the loader is empty.
     """
     criterion = criterion or nn.MSELoss()
     model.to(device).eval()
@@ -73,7 +73,10 @@ def evaluate_autoencoder(
         total += criterion(model(x)[0], x).double().cpu() * len(x)
         n_samples += len(x)
     if n_samples == 0:
-        raise UserError("a loader must yield at least one batch, but got none. Check the data set and drop_last.")
+        raise UserError(
+            "loader must yield at least one batch, but yields none. Check its data set and drop_last.",
+            argument="loader",
+        )
     return float(total / n_samples)
 
 
@@ -105,12 +108,19 @@ def k_fold_cross_validation(
         Mean validation loss per sample of each fold.
 
     Raises:
-        ValueError: If k does not fit the number of samples.
+        UserError: If k does not fit the number of samples.
     """
+    n_samples = len(dataset)  # type: ignore[arg-type]  # map-style: has a length
+    if not 2 <= k <= n_samples:
+        raise UserError(
+            f'"2 <= k <= len(dataset)" must hold, but got k={k}, len(dataset)={n_samples}. '
+            "Change k or use more samples.",
+            argument="k",
+        )
     if seed is None:
         seed = secrets.randbits(32)
     losses = []
-    for number, fold in enumerate(make_folds(len(dataset), k, seed)):  # type: ignore[arg-type]  # map-style: has a length
+    for number, fold in enumerate(make_folds(n_samples, k, seed)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, number))
             model = model_factory().to(device)

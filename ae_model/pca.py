@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 
 from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
+from ae_model.linear_baseline import LinearBaseline
 from ae_model.scaling import Scaling
 
 
@@ -46,6 +47,12 @@ def fit_pca(values: Num[np.ndarray, "samples features"], scaling: Scaling, n_com
     solver = "covariance_eigh" if len(values) >= values.shape[1] else "full"
     with np.errstate(invalid="ignore", divide="ignore"):  # the ratio's, where the samples do not vary
         return PCA(min(n_components, *values.shape), svd_solver=solver).fit(scaling.transform(values))
+
+
+def fit_baseline(values: Num[np.ndarray, "samples features"], scaling: Scaling, n_components: int) -> LinearBaseline:
+    """What `fit_pca` finds, in float32, to be kept beside a model."""
+    pca = fit_pca(values, scaling, n_components)
+    return LinearBaseline(mean=pca.mean_.astype(np.float32), components=pca.components_.astype(np.float32))
 
 
 def pca_mse(

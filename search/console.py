@@ -16,7 +16,7 @@ from search.tables import configuration_labels, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
-    from search.evaluation import Evaluation
+    from search.evaluation_record import Evaluation
     from search.finish import SearchResult
     from search.selection import Selection
 
@@ -80,8 +80,23 @@ def selection_text(selection: "Selection") -> str:
 
 
 def evaluation_text(evaluation: "Evaluation") -> str:
-    """The test result in three lines."""
+    """What an evaluation found, in four lines."""
     e = evaluation
+    explained = "" if e.fve is None else f", FVE {e.fve:.3f}"
+    return "\n".join(
+        [
+            f"{e.data if e.other_data else 'Test set'} ({e.n_test} sample{'s' * (e.n_test != 1)}): "
+            f"MSE {e.mse:.5f} ± {e.mse_se:.5f}{explained}",
+            f"  PSNR {e.psnr_db:.1f} dB, {e.dead_code_units} of {e.code_size} code units dead, "
+            f"compression {e.compression_ratio:.1f} : 1",
+            *_beside_pca(e),
+        ]
+    )
+
+
+def _beside_pca(e: "Evaluation") -> list[str]:
+    if e.pca_mse is None or e.pca_difference is None or e.pca_difference_se is None or e.mean_mse is None:
+        return ["  not compared with PCA: the data that the model was made from cannot be read, and it keeps no PCA"]
     difference = f"(difference {e.pca_difference:+.5f} ± {e.pca_difference_se:.5f})"
     if e.mse >= e.mean_mse:
         verdict = "no better than the mean: train for more epochs, or with another learning rate"
@@ -91,16 +106,11 @@ def evaluation_text(evaluation: "Evaluation") -> str:
         verdict = f"better than PCA {difference}"
     else:
         verdict = f"worse than PCA {difference}: try more epochs, other widths or learning rates"
-    return "\n".join(
-        [
-            f"Test set ({e.n_test} samples): MSE {e.mse:.5f} ± {e.mse_se:.5f}, FVE {e.fve:.3f}",
-            f"  PSNR {e.psnr_db:.1f} dB, {e.dead_code_units} of {e.code_size} code units dead, "
-            f"compression {e.compression_ratio:.1f} : 1",
-            f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
-            f"the mean alone: MSE {e.mean_mse:.5f}",
-            f"  {verdict}",
-        ]
-    )
+    return [
+        f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
+        f"the mean alone: MSE {e.mean_mse:.5f}",
+        f"  {verdict}",
+    ]
 
 
 def model_summary(trained: "TrainedAutoencoder") -> str:

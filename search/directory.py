@@ -21,7 +21,7 @@ from search.files import replace_file
 from search.ledger import Ledger
 from search.ledger_file import lock
 from search.plan import Plan
-from search.settings import SearchSettings
+from search.settings import ARRAY_SOURCE, SearchSettings
 from search.settings_files import to_toml
 
 
@@ -41,8 +41,8 @@ def check_name(name: str) -> str:
 
 def default_name(settings: SearchSettings, data: object = None) -> str:
     """The name of a search that is given none: its data source's, or that of the data set that is given."""
-    given = data.name if isinstance(data, Dataset) else "array" if data is not None else None
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", given or source_name(settings.data.source)).lstrip(".-+")
+    given = data.name if isinstance(data, Dataset) else ARRAY_SOURCE if data is not None else settings.data.source
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(given)).lstrip(".-+")
     return check_name(name[:100] or "search")
 
 

@@ -14,7 +14,7 @@ from search.selection import Rule, Selection, select
 from search.tables import load_epochs, load_trials
 
 if TYPE_CHECKING:
-    from search.evaluation import Evaluation
+    from search.evaluation_record import Evaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,7 +1,8 @@
 """Settings and data set -> what will be trained; made without Ray, and without writing anything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ae_model.configuration import Configuration
@@ -44,7 +45,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     Raises:
         UserError: If settings and data do not fit together.
     """
-    if data is not None:
+    if data is not None and not isinstance(data, str | Path):
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"source": ARRAY_SOURCE})})
     dataset = load_data(settings, data)
     code_sizes = propose_code_sizes(dataset, settings.bottleneck)
@@ -77,13 +78,13 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     )
 
 
-def load_data(settings: SearchSettings, given: object = None) -> Dataset:
+def load_data(settings: SearchSettings, given: object = None, features: Sequence[str] | None = None) -> Dataset:
     """The data set that is given, or that the settings name.
 
     Args:
-        settings: How the samples are split and drawn, and where they are read from.
-        given: An array `(n_samples, n_features)`, a DataFrame, or a `Dataset`, which is taken as it is; the source that
-            the settings name if None.
+        settings: Where it is read from if nothing is given, and how it is split and drawn.
+        given: A source, an array `(n_samples, n_features)`, a DataFrame, or a `Dataset`, which is taken as it is.
+        features: The columns of a table in a file that are features, where they are known.
 
     Raises:
         UserError: If the data cannot be read; in the settings' words.
@@ -91,18 +92,24 @@ def load_data(settings: SearchSettings, given: object = None) -> Dataset:
     if isinstance(given, Dataset):
         return given
     data = settings.data
+    source = data.source if given is None else given
+    if source == ARRAY_SOURCE and given is None:
+        raise UserError(
+            f"data.source is {ARRAY_SOURCE!r}: the samples were given from Python, and there is no file to read them "
+            "from. Give them again as data=..., or name a file that holds them."
+        )
     how: dict[str, Any] = {
         "test_fraction": data.test_fraction,
         "max_samples": data.max_samples,
         "label_column": data.label_column,
         "seed": settings.seed,
     }
-    if given is None and data.source == ARRAY_SOURCE:
-        raise UserError("the samples of this search came from Python, and are in no file. Pass them again, as data=...")
     try:
-        if given is not None:
-            return dataset_from_arrays(given, name="array", **how)
-        dataset = load_dataset(data.source, data_dir=data.data_dir, download=data.download, header=data.header, **how)
+        if not isinstance(source, str | Path):
+            return dataset_from_arrays(source, name=ARRAY_SOURCE, **how)
+        dataset = load_dataset(
+            source, data_dir=data.data_dir, download=data.download, header=data.header, features=features, **how
+        )
     except UserError as error:
         raise error.renamed(lambda name: f"data.{name}") from error
     notes = (note.replace("header=True", "data.header = true") for note in dataset.notes)

@@ -153,18 +153,27 @@ def validation_mse(trials: pd.DataFrame, path: Path) -> None:
 def reconstructions(
     inputs: np.ndarray,
     outputs: np.ndarray,
+    pca_outputs: np.ndarray | None,  # noqa: ARG001
     image_shape: tuple[int, ...],
     value_range: tuple[float, float] | None,
     path: Path,
+    *,
+    mse: np.ndarray,  # noqa: ARG001
+    pca_mse: np.ndarray | None,  # noqa: ARG001
+    titles: Sequence[str],  # noqa: ARG001
 ) -> None:
     """Images above, their reconstructions below.
 
     Args:
         inputs: `(n_images, n_features)` in their own units.
         outputs: Their reconstructions, of the same shape.
+        pca_outputs: PCA's.
         image_shape: `(height, width)` or `(height, width, channels)`.
         value_range: Value of black and of white.
         path: Of the picture.
+        mse: Of each of the outputs.
+        pca_mse: Of each of PCA's.
+        titles: Of the images.
     """
     low, high = value_range or (float(inputs.min()), float(inputs.max()))
 

@@ -79,8 +79,8 @@ class LogUniform(_Section):
         return self
 
 
-ARRAY_SOURCE = "<array>"
-"""What `data.source` is where the samples came from Python and are in no file."""
+ARRAY_SOURCE = "array"
+"""What `data.source` is where the samples came from Python and are in no file; a file of that name is ./array."""
 
 
 class DataSettings(_Section):

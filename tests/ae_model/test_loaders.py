@@ -110,7 +110,9 @@ def test_evaluate_autoencoder_evaluates_in_evaluation_mode() -> None:
 def test_evaluate_autoencoder_refuses_an_empty_loader(n_samples: int) -> None:
     """No samples, or drop_last drops all of them."""
     loader = DataLoader(samples(n_samples), batch_size=4, drop_last=True)
-    with pytest.raises(ValueError, match=r"at least one batch, but got none\. Check the data set and drop_last"):
+    with pytest.raises(
+        ValueError, match=r"^loader must yield at least one batch, but yields none\. Check its data set and drop_last"
+    ):
         evaluate_autoencoder(make_model(), "cpu", loader)
 
 
@@ -176,5 +178,5 @@ def test_k_fold_trains_by_the_criterion() -> None:
 @pytest.mark.parametrize("k", [0, 1, 21])
 def test_k_fold_refuses_a_k_that_does_not_fit(k: int) -> None:
     """Fewer than two folds, or more than samples."""
-    with pytest.raises(ValueError, match=rf"must hold, but got n_splits={k}, n_samples=20"):
+    with pytest.raises(ValueError, match=rf"must hold, but got k={k}, len\(dataset\)=20"):
         k_fold(0, k=k)

@@ -7,11 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ae_model import Scaling, SymmetricAutoencoder, TrainedAutoencoder, fit_scaling, load_model, save_model
+from ae_model import (
+    Scaling,
+    SymmetricAutoencoder,
+    TrainedAutoencoder,
+    UserError,
+    fit_scaling,
+    load_model,
+    save_model,
+)
+from ae_model.pca import fit_baseline, fit_pca
 
 VALUES = (np.random.default_rng(3).normal(size=(30, 6)) * [1, 2, 3, 1e3, 1e-3, 0] + 5).astype(np.float32)
 
@@ -120,6 +130,79 @@ def test_decode_refuses_codes_of_another_size() -> None:
         trained().decode(np.zeros((4, 3)))
 
 
+NAMES = ("a", "b", "c", "d", "e", "ü")
+
+
+def test_the_columns_of_a_dataframe_are_found_by_name() -> None:
+    """In another order, of other types and among other columns, they give what the array gives; nothing is printed."""
+    model = trained(feature_names=NAMES)
+    values = VALUES.copy()
+    values[:, 5] = np.arange(30) % 2
+    frame = pd.DataFrame(values, columns=NAMES).astype({"ü": bool, "b": np.float64})
+    frame = frame[["ü", "d", "a", "c", "e", "b"]]
+    frame.insert(2, "kind", "wren")
+    np.testing.assert_array_equal(model.encode(frame), model.encode(values))
+    np.testing.assert_array_equal(model.reconstruct(frame), model.reconstruct(values))
+
+
+def test_the_columns_of_a_dataframe_of_codes_are_found_by_name() -> None:
+    """They are called code_0, code_1 and so on, whether the features have names or not."""
+    for model in (trained(), trained(feature_names=NAMES)):
+        code = model.encode(VALUES)
+        frame = pd.DataFrame({"kind": "wren", "code_1": code[:, 1], "code_0": code[:, 0]})
+        np.testing.assert_array_equal(model.decode(frame), model.decode(code))
+    assert trained().code_names == ("code_0", "code_1")
+
+
+def test_without_feature_names_the_order_of_a_dataframes_columns_counts() -> None:
+    """A model that was trained on an array has nothing to find them by."""
+    frame = pd.DataFrame(VALUES, columns=NAMES[::-1])
+    np.testing.assert_array_equal(trained().encode(frame), trained().encode(VALUES))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda f: f.drop(columns="c"),
+            r"x: the column 'c' is missing\. The columns are \['a', 'b', 'd', 'e', 'ü'\]\.",
+        ),
+        (lambda f: f.rename(columns={"a": "A"}), r"x: the column 'a' is missing\. The columns are \['A', 'b'"),
+        (lambda f: f.set_axis(range(6), axis=1), r"x: the column 'a' is missing.*'0', '1'"),
+        (lambda f: pd.concat([f, f[["b"]]], axis=1), r"x: column names must differ, but 'b' stands more than once"),
+        (
+            lambda f: f.assign(c="old"),
+            r"x: row 0 \(counted from 0\), column 'c': a value must be a number, but is 'old'",
+        ),
+        (lambda f: f.assign(e=[*range(29), np.nan]), r"x: row 29 \(counted from 0\), column 'e': .* but is nan"),
+    ],
+)
+def test_a_dataframe_that_does_not_fit(change: Callable[[pd.DataFrame], pd.DataFrame], message: str) -> None:
+    """The message names the column."""
+    frame = change(pd.DataFrame(VALUES, columns=NAMES))
+    with pytest.raises(UserError, match=message):
+        trained(feature_names=NAMES).encode(frame)
+
+
+def test_codes_that_are_missing() -> None:
+    """The message names the column."""
+    with pytest.raises(UserError, match=r"code: the column 'code_1' is missing\. The columns are \['code_0', 'a'\]\."):
+        trained().decode(pd.DataFrame({"code_0": [1.0], "a": [2.0]}))
+
+
+def test_the_baseline_is_kept_with_the_model(directory: Path, tmp_path: Path) -> None:
+    """Mean and components come back to the bit, and reconstruct as scikit-learn's PCA does."""
+    assert load_model(directory).pca is None
+    model = trained()
+    save_model(tmp_path / "new", trained(pca=fit_baseline(VALUES, model.scaling, 2)))
+    kept = load_model(tmp_path / "new").pca
+    assert kept is not None
+    assert kept.mean.dtype == kept.components.dtype == np.float32
+    assert kept.components.shape == (2, 6)
+    pca, scaled = fit_pca(VALUES, model.scaling, 2), model.scaling.transform(VALUES)
+    np.testing.assert_allclose(kept.reconstruct(scaled), pca.inverse_transform(pca.transform(scaled)), atol=1e-6)
+
+
 def edit(directory: Path, **entries: Any) -> None:
     """Change entries of model.json; ... removes one."""
     path = directory / "model.json"
@@ -128,7 +211,7 @@ def edit(directory: Path, **entries: Any) -> None:
 
 
 def edit_tensors(directory: Path, **tensors: torch.Tensor | None) -> None:
-    """Change tensors of model.safetensors, whose names have dots for double underscores; None removes one."""
+    """Change or add tensors of model.safetensors, whose names have dots for double underscores; None removes one."""
     path = directory / "model.safetensors"
     changed = load_file(path) | {name.replace("__", "."): tensor for name, tensor in tensors.items()}
     save_file({name: tensor for name, tensor in changed.items() if tensor is not None}, path)
@@ -175,12 +258,28 @@ SEVEN = [torch.ones(7, dtype=torch.float64) for _ in range(2)]
             lambda d: edit_tensors(d, scaling__scale=SEVEN[0], scaling__shift=SEVEN[1]), "scaling", id="scaling of 7"
         ),
         pytest.param(lambda d: edit_tensors(d, model__encoder__0__weight=None), "encoder", id="a layer is missing"),
+        pytest.param(lambda d: edit_tensors(d, model__more=SEVEN[0]), r"no model\.more", id="a layer too many"),
+        pytest.param(lambda d: edit(d, layer_sizes=[6, 10**9, 2]), "1000000000", id="a layer of 256 GB"),
+        pytest.param(lambda d: edit(d, layer_sizes=[10**9, 4, 2]), "1000000000", id="an input of 32 GB"),
+        pytest.param(lambda d: edit(d, image_shape=[-2, -3]), "image_shape", id="negative image shape"),
+        pytest.param(lambda d: edit(d, image_shape=[6]), "image_shape", id="image of one dimension"),
+        pytest.param(lambda d: edit_tensors(d, pca__mean=torch.ones(6)), r"pca\.components", id="half a PCA"),
+        pytest.param(
+            lambda d: edit_tensors(d, pca__mean=torch.ones(6), pca__components=torch.ones(2, 7)),
+            r"pca\.components must have the shape \(2, 6\), but has \(2, 7\)",
+            id="PCA of 7",
+        ),
+        pytest.param(
+            lambda d: edit_tensors(d, pca__mean=torch.ones(6), pca__components=torch.ones(3, 6)),
+            r"pca\.components must have the shape \(2, 6\), but has \(3, 6\)",
+            id="PCA of more components than code units",
+        ),
     ],
 )
 def test_damaged_directories_are_refused(directory: Path, damage: Callable[[Path], object], message: str) -> None:
-    """A ValueError of one line that names the directory, whatever is wrong with it."""
+    """A UserError of one line that names the directory, whatever is wrong with it."""
     damage(directory)
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_model(directory)
     assert str(directory) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -188,7 +287,7 @@ def test_damaged_directories_are_refused(directory: Path, damage: Callable[[Path
 
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     """As one without a model is."""
-    with pytest.raises(ValueError, match=r"nowhere: is no model directory, model\.json is missing"):
+    with pytest.raises(ValueError, match=r"nowhere: is not a model directory, model\.json is missing"):
         load_model(tmp_path / "nowhere")
 
 
@@ -217,6 +316,29 @@ def test_nothing_is_pickled_or_unpickled(directory: Path, tmp_path: Path) -> Non
             with pytest.raises(ValueError, match="cannot be read"):
                 load_model(directory)
     assert not exploded.exists()
+
+
+def test_shapes_are_compared_before_anything_is_allocated(directory: Path) -> None:
+    """Not even the memory that is only promised: torch is asked for no tensor of the sizes that model.json names."""
+    edit(directory, layer_sizes=[6, 10**6, 2])
+    with torch.autograd.profiler.profile(profile_memory=True) as profile, pytest.raises(UserError):
+        load_model(directory)
+    assert sum(event.cpu_memory_usage for event in profile.function_events) < 10_000
+
+
+def test_a_model_that_is_replaced_is_gone_before_its_weights(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies between the two files leaves no model rather than one's weights under the other's name."""
+    replace = Path.replace
+
+    def dies_after_the_weights(path: Path, target: Path) -> None:
+        replace(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", dies_after_the_weights)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(directory, trained(metadata={"second": True}))
+    with pytest.raises(UserError, match=r"model\.json is missing"):
+        load_model(directory)
 
 
 def test_scaling_is_kept_in_float64(directory: Path) -> None:

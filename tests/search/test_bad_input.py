@@ -340,8 +340,8 @@ WRONG: list[Bad] = [
     *(
         words(f"{arguments}", f"models/{model}", *parts)
         for model, parts in {
-            "none": ("no model directory",),
-            "weightless": ("no model directory", "model.safetensors"),
+            "none": ("not a model directory",),
+            "weightless": ("not a model directory", "model.safetensors"),
             "truncated": ("cannot be read",),
             "emptied": ("cannot be read",),
             "pickle": ("cannot be read",),
@@ -360,7 +360,7 @@ WRONG: list[Bad] = [
     ),
     words("evaluate models/dataless", "model", "--data SOURCE"),
     words("evaluate models/good", "none.csv", "no such file"),
-    words(f"evaluate {'x' * 300}", "no model directory"),
+    words(f"evaluate {'x' * 300}", "not a model directory"),
     words("evaluate models/good --data digits", "digits has 64 features", "takes 3"),
     words("evaluate models/good --data gap.csv", "gap.csv: ", "row 4", "'b'"),
     words("encode models/good small.csv codes.txt", "codes.txt", ".parquet"),

@@ -171,5 +171,5 @@ def test_what_does_not_fit(
 
 def test_no_model(tmp_path: Path) -> None:
     """A folder without a model is named."""
-    with pytest.raises(ValueError, match="is no model directory"):
+    with pytest.raises(ValueError, match="is not a model directory"):
         convert("encode", tmp_path, tmp_path / "x.csv", tmp_path / "codes.csv")

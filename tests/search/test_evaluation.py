@@ -175,7 +175,7 @@ def test_what_cannot_be_evaluated(search_copy: Path, tmp_path: Path) -> None:
     assert (model_dir / "evaluation.json").read_bytes() == before
     with pytest.raises(ValueError, match=r"does not say what data it was made from.*--data"):
         evaluate_model(_save(tmp_path / "model", (6, 2)))
-    with pytest.raises(ValueError, match="is no model directory"):
+    with pytest.raises(ValueError, match="is not a model directory"):
         evaluate_model(search_copy)
 
 
