@@ -11,7 +11,7 @@ from search.errors import SearchError
 from search.ledger import FINISHED
 from search.monitor import Monitor
 from search.selection import Rule, Selection, select
-from search.tables import load_epochs, load_trials
+from search.tables import load_epochs, load_folds, load_trials
 
 if TYPE_CHECKING:
     from search.evaluation_record import Evaluation
@@ -50,7 +50,7 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
     from search import plots  # matplotlib and torch take seconds, which the tables need not wait for
     from search.evaluation import evaluate_model
 
-    plots.validation_mse(trials, directory / "validation_mse.png")
+    plots.validation_mse(trials, load_folds(directory), selection.trial_id, directory / "validation_mse.png")
     progress.say(f"Retraining {selection.label} for {selection.best_epoch} epochs")
     model_dir = retrain_and_draw(directory)
     return SearchResult(
@@ -74,5 +74,7 @@ def retrain_and_draw(directory: str | Path, *, rule: Rule | None = None, trial: 
     by_epoch = epochs[epochs["trial_id"] == trained].groupby("epoch")["val_mse"]
     validation = pd.DataFrame({"mean": by_epoch.mean(), "se": by_epoch.std(ddof=1) / by_epoch.size() ** 0.5})
     losses = pd.read_csv(model_dir / "training_loss.csv")
-    plots.training_loss(losses, validation.reset_index(), model_dir / "training_loss.png")
+    trials = load_trials(directory)
+    pca_mse = float(trials.loc[trials["trial_id"] == trained, "pca_val_mse_mean"].iloc[0])
+    plots.training_loss(losses, validation.reset_index(), model_dir / "training_loss.png", pca_mse)
     return model_dir

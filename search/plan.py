@@ -45,7 +45,11 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     Raises:
         UserError: If settings and data do not fit together.
     """
-    if data is not None and not isinstance(data, str | Path):
+    if isinstance(data, str | Path):
+        raise UserError(
+            f"data must be an array, a DataFrame or a Dataset, but is {data!r}. A path is settings.data.source."
+        )
+    if data is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"source": ARRAY_SOURCE})})
     dataset = load_data(settings, data)
     code_sizes = propose_code_sizes(dataset, settings.bottleneck)

@@ -151,21 +151,52 @@ def corrected_p_value(differences: np.ndarray) -> float:
     Args:
         differences: `(k,)`, k >= 2.
     """
-    k = len(differences)
-    mean, variance = differences.mean(), differences.var(ddof=1)
-    if variance == 0:
+    mean, standard_error = differences.mean(), corrected_standard_error(differences)
+    if standard_error == 0:
         return float(mean == 0)
-    t = mean / np.sqrt((1 / k + 1 / (k - 1)) * variance)
-    return float(2 * stats.t.sf(abs(t), k - 1))
+    return float(2 * stats.t.sf(abs(mean / standard_error), len(differences) - 1))
+
+
+def corrected_half_width(differences: np.ndarray) -> float:
+    """Half the width of the confidence interval around the mean of paired differences over k folds.
+
+    The interval holds zero where `corrected_p_value` is above `SIGNIFICANCE`.
+
+    Args:
+        differences: `(k,)`, k >= 2.
+    """
+    quantile = stats.t.ppf(1 - SIGNIFICANCE / 2, len(differences) - 1)
+    return float(quantile * corrected_standard_error(differences))
+
+
+def corrected_standard_error(differences: np.ndarray) -> float:
+    """Standard error of the mean of paired differences over k folds, corrected as `corrected_p_value` says.
+
+    Args:
+        differences: `(k,)`, k >= 2.
+    """
+    k = len(differences)
+    return float(np.sqrt((1 / k + 1 / (k - 1)) * differences.var(ddof=1)))
+
+
+def paired_differences(folds: pd.DataFrame, winner: str) -> pd.DataFrame:
+    """Validation MSE of each trial less the winner's: a row per `trial_id`, a column per fold.
+
+    Args:
+        folds: As `load_folds` returns them.
+        winner: The winner's `trial_id`.
+    """
+    by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
+    return by_fold - by_fold.loc[winner]
 
 
 def _compare(ranked: pd.DataFrame, folds: pd.DataFrame, winner: str) -> tuple[list[dict[str, object]], int]:
     """The trials tied with the winner, and the number of those significantly better."""
-    by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
+    by_trial = paired_differences(folds, winner)
     tied: list[dict[str, object]] = []
     n_better = 0
     for trial_id, label in zip(ranked["trial_id"], ranked["label"], strict=True):
-        differences = (by_fold.loc[trial_id] - by_fold.loc[winner]).to_numpy()
+        differences = by_trial.loc[trial_id].to_numpy()
         p_value = corrected_p_value(differences)
         if p_value <= SIGNIFICANCE:
             n_better += int(differences.mean() < 0)
