@@ -92,7 +92,7 @@ def run(
     if name is not None:
         check_name(name)
     result = run_search(settings, name=name, results_dir=results_dir, address=address, fresh=fresh, verbose=True)
-    console.print_result(result)
+    console.print_result(result, ["ae-search", *sys.argv[1:]])
 
 
 @app.command()
@@ -156,12 +156,12 @@ def trials(
 @app.command()
 def select(directory: Directory, rule: RuleOption = None) -> None:
     """Choose the winner of a search and write selection.json."""
-    from search import console
+    from search import console, load_trials
     from search import select as select_
     from search.trained import trained_trial
 
     selection = select_(directory, rule)  # type: ignore[arg-type]  # it refuses other rules
-    print(console.selection_text(selection))
+    print(console.selection_text(selection, load_trials(directory)))
     if trained_trial(directory / "best") == (selection.trial_id, selection.best_epoch):
         print(f"Already trained: {directory / 'best'}")
     else:

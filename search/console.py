@@ -1,7 +1,9 @@
 """What the commands print: tables, the winner, the test result."""
 
 import json
+import shlex
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +12,19 @@ from rich.console import Console
 from rich.table import Table
 
 from ae_model.errors import UserError
+from search.advice import continued_command, falling_trials
 from search.ledger import ENDED, FINISHED, RUNNING
 from search.ledger_file import is_running
-from search.tables import configuration_labels, load_trials
+from search.tables import configuration_labels, load_epochs, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
     from search.evaluation_record import Evaluation
     from search.finish import SearchResult
     from search.selection import Selection
+
+MAX_TIED = 5
+"""Trials tied with the winner that are named; all are in selection.json."""
 
 
 def trials_table(trials: pd.DataFrame) -> Table:
@@ -60,27 +66,47 @@ def trials_table(trials: pd.DataFrame) -> Table:
     return table
 
 
-def selection_text(selection: "Selection") -> str:
-    """Who won, by which rule, and who ties."""
+def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -> str:
+    """Who won, by which rule, and who ties.
+
+    Args:
+        selection: The winner.
+        trials: As `load_trials` returns them; if given, verdicts that the error bars seem to contradict are explained.
+    """
     s = selection
     lines = [
-        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}: {s.label} "
-        f"(trial {s.trial_id})",
+        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}:",
+        f"  {s.label} (trial {s.trial_id})",
         f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
-        f"best epoch {s.best_epoch}; PCA at equal code size {s.pca_val_mse_mean:.5f}",
+        f"best epoch {s.best_epoch}",
+        f"  PCA at equal code size: MSE {s.pca_val_mse_mean:.5f}",
     ]
     if s.n_better:
-        lines.append(f"  {s.n_better} trials are significantly better: the rule prefers a smaller model")
+        better = "1 trial is" if s.n_better == 1 else f"{s.n_better} trials are"
+        lines.append(f"  {better} significantly better: the rule prefers a smaller model")
     if s.tied:
-        names = ", ".join(f"{t['label']} ({t['trial_id']}, p = {t['p_value']:.2f})" for t in s.tied)
-        lines.append(f"  cannot be told apart from: {names}")
+        lines.append(f"  cannot be told apart from {len(s.tied)} of the others:")
+        lines += [f"    {tied['label']} ({tied['trial_id']}, p = {tied['p_value']:.2f})" for tied in s.tied[:MAX_TIED]]
+        if len(s.tied) > MAX_TIED:
+            lines.append(f"    … and {len(s.tied) - MAX_TIED} more: selection.json")
     elif not s.n_better and s.n_finished > 1:
         lines.append("  every other finished trial is significantly worse")
+    if trials is not None and _bars_overlap(s, trials):
+        lines.append("  (each ± is a standard error over the folds; trials are compared fold by fold,")
+        lines.append("  so that a difference can be certain although their ± overlap)")
     return "\n".join(lines)
 
 
+def _bars_overlap(selection: "Selection", trials: pd.DataFrame) -> bool:
+    """Whether a trial that the winner can be told apart from has error bars that overlap with the winner's."""
+    others = trials[trials["status"] == FINISHED]
+    others = others[~others["trial_id"].isin([selection.trial_id, *(tied["trial_id"] for tied in selection.tied)])]
+    distance = (others["val_mse_mean"] - selection.val_mse_mean).abs()
+    return bool((distance <= others["val_mse_se"] + selection.val_mse_se).any())
+
+
 def evaluation_text(evaluation: "Evaluation") -> str:
-    """What an evaluation found, in four lines."""
+    """What an evaluation found, in four lines, the verdict last."""
     e = evaluation
     explained = "" if e.fve is None else f", FVE {e.fve:.3f}"
     return "\n".join(
@@ -99,13 +125,13 @@ def _beside_pca(e: "Evaluation") -> list[str]:
         return ["  not compared with PCA: the data that the model was made from cannot be read, and it keeps no PCA"]
     difference = f"(difference {e.pca_difference:+.5f} ± {e.pca_difference_se:.5f})"
     if e.mse >= e.mean_mse:
-        verdict = "no better than the mean: train for more epochs, or with another learning rate"
+        verdict = "no better than the mean: try other learning rates or widths"
     elif abs(e.pca_difference) <= 1.96 * e.pca_difference_se:
         verdict = f"cannot be told apart from PCA {difference}"
     elif e.pca_difference < 0:
         verdict = f"better than PCA {difference}"
     else:
-        verdict = f"worse than PCA {difference}: try more epochs, other widths or learning rates"
+        verdict = f"worse than PCA {difference}: try other widths or rates"
     return [
         f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
         f"the mean alone: MSE {e.mean_mse:.5f}",
@@ -114,41 +140,40 @@ def _beside_pca(e: "Evaluation") -> list[str]:
 
 
 def model_summary(trained: "TrainedAutoencoder") -> str:
-    """Torchinfo's table of layers and parameters."""
+    """Torchinfo's table of layers and parameters, which fits on 80 columns."""
     import torchinfo
 
     sizes = trained.model.layer_sizes
     columns = ("output_size", "num_params")
-    summary = torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=columns)
+    summary = torchinfo.summary(trained.model, input_size=(1, sizes[0]), verbose=0, col_names=columns, col_width=18)
     return str(summary).replace("Units.MEGABYTES", "M")  # torchinfo prints its own constant's name
 
 
-def print_result(result: "SearchResult") -> None:
-    """What `ae-search run` ends with: the ten best trials, the winner, its test result, and where things lie."""
+def print_result(result: "SearchResult", command: Sequence[str] | None = None) -> None:
+    """Print what `ae-search run` ends with: the model, the ten best trials, the winner, its test result, what to do.
+
+    Args:
+        result: What `run_search` returned.
+        command: The command that it was run with, word by word; what to do next is told in its words.
+    """
     from ae_model.persistence import load_model
 
     console = _console()
     trials = result.trials.assign(status=_status(result.trials, at_work=False))
     console.print()
+    console.print(model_summary(load_model(result.model_dir)))
+    console.print()
     console.print(trials_table(trials.sort_values(["rank", "number"]).head(10)))
     if len(trials) > 10:
-        console.print(f"… and {len(trials) - 10} more: ae-search trials {result.directory}")
+        console.print(f"… and {len(trials) - 10} more: ae-search trials {shlex.quote(str(result.directory))}")
     ended = Counter(trials["status"])
     lost = ", ".join(f"{ended[status]} {status}" for status in ENDED if status != FINISHED and ended[status])
     if lost:
         console.print(f"{lost}: see the columns status and error of trials.csv")
-    finished = trials[trials["status"] == FINISHED]
-    improving = int((finished["best_epoch"] == finished["epochs"]).sum())
-    if improving:
-        console.print(
-            f"at their best in the last epoch: {improving} of {len(finished)} finished; try more search.max_epochs"
-        )
     console.print()
-    console.print(selection_text(result.selection))
+    console.print(selection_text(result.selection, trials))
     console.print()
     console.print(evaluation_text(result.evaluation))
-    console.print()
-    console.print(model_summary(load_model(result.model_dir)))
     console.print()
     directory = result.directory
     for name, what in (
@@ -157,6 +182,24 @@ def print_result(result: "SearchResult") -> None:
         ("best/", "the model, evaluation.json and pictures"),
     ):
         console.print(f"{directory / name}{'/' if name.endswith('/') else ''}  {what}")
+    advice = _more_epochs(trials, load_epochs(directory), command)
+    if advice:
+        console.print()
+        console.print(advice)
+
+
+def _more_epochs(trials: pd.DataFrame, epochs: pd.DataFrame, command: Sequence[str] | None) -> str:
+    """How many trials still fall where they end, and how to go on; empty if none does."""
+    finished = trials[trials["status"] == FINISHED]
+    last = int(finished["epochs"].max())
+    longest = finished.loc[finished["epochs"] == last, "trial_id"]
+    n_falling = len(falling_trials(epochs[epochs["trial_id"].isin(longest)]))
+    if not n_falling:
+        return ""
+    still = f"{n_falling} of {len(finished)} trials still fall{'s' * (n_falling == 1)} at epoch {last}"
+    if command is None:
+        return f"{still}; to go on, set search.max_epochs = {2 * last}"
+    return f"{still}; to go on:\n  {continued_command(command, 2 * last)}"
 
 
 def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None = None, format_: str = "table") -> None:

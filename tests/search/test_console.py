@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from ae_model import Configuration, EpochRecord, load_model
-from search import Evaluation, SearchResult, load_trials
+from search import Evaluation, SearchResult, load_epochs, load_trials
+from search.advice import falling_trials
 from search.console import (
     evaluation_text,
     model_summary,
@@ -109,8 +111,8 @@ def test_the_texts(searched: SearchResult) -> None:
         (0.1, "better than PCA (difference -0.10000 ± 0.02000)"),
         (0.17, "cannot be told apart from PCA"),
         (0.23, "cannot be told apart from PCA"),
-        (0.3, "worse than PCA (difference +0.10000 ± 0.02000): try"),
-        (0.6, "no better than the mean: train"),
+        (0.3, "worse than PCA (difference +0.10000 ± 0.02000): try other widths"),
+        (0.6, "no better than the mean: try other"),
     ],
 )
 def test_the_verdict(mse: float, words: str) -> None:
@@ -126,16 +128,68 @@ def test_the_verdict(mse: float, words: str) -> None:
 
 
 def test_the_end_of_a_run(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
-    """Best trials, winner, test result, model, and where things lie; on standard output alone."""
-    print_result(searched)
+    """Model, best trials, winner, test result, where things lie, and the next command; on standard output alone."""
+    command = ["ae-search", "run", "my birds.toml", "--fresh", "--set", "search.max_epochs=6"]
+    print_result(searched, command)
     output, errors = capsys.readouterr()
     assert errors == ""
-    assert selection_text(searched.selection).splitlines()[0] in output
-    assert evaluation_text(searched.evaluation).splitlines()[0] in output
+    parts = [
+        model_summary(load_model(searched.model_dir)),
+        "rank trial",
+        selection_text(searched.selection, searched.trials),
+        evaluation_text(searched.evaluation),
+        str(searched.directory / "trials.csv"),
+    ]
+    n_falling = len(falling_trials(load_epochs(searched.directory)))
+    assert n_falling, "six epochs are too few"
+    parts.append(f"{n_falling} of 4 trials still fall at epoch 6; to go on:")
+    parts.append("  ae-search run 'my birds.toml' --set search.max_epochs=12\n")
+    places = [output.index(part) for part in parts]
+    assert places == sorted(places)
+    assert output.endswith(parts[-1])
+    print_result(searched)
+    assert capsys.readouterr().out.endswith("still fall at epoch 6; to go on, set search.max_epochs = 12\n")
     for name in ("trials.csv", "validation_mse.png", "best"):
         assert str(searched.directory / name) in output
     positions = [output.index(trial_id) for trial_id in searched.trials.sort_values("rank")["trial_id"]]
     assert positions == sorted(positions), "best first"
+
+
+def test_all_that_is_usual_fits_on_80_columns(searched: SearchResult) -> None:
+    """Words of the result are not broken by a narrow terminal."""
+    texts = [
+        selection_text(searched.selection, searched.trials),
+        evaluation_text(searched.evaluation),
+        model_summary(load_model(searched.model_dir)),
+    ]
+    assert max(len(line) for text in texts for line in text.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("distance", [0.1, 0.29, 0.31])
+def test_a_verdict_that_the_error_bars_seem_to_contradict(searched: SearchResult, distance: float) -> None:
+    """A trial within both errors of the winner, and yet not tied with it, is explained; others need no explanation."""
+    selection = replace(searched.selection, val_mse_mean=1.0, val_mse_se=0.1, tied=[])
+    trials = searched.trials.assign(val_mse_mean=5.0, val_mse_se=0.2)
+    others = trials.index[trials["trial_id"] != selection.trial_id]
+    trials.loc[others[0], "val_mse_mean"] = 1 + distance
+    text = selection_text(selection, trials)
+    assert "every other finished trial is significantly worse" in text
+    assert ("compared fold by fold" in text) == (distance < 0.3)
+    assert "fold by fold" not in selection_text(selection)
+    tied = [{"trial_id": trials.loc[others[0], "trial_id"], "label": "6-2", "p_value": 0.5}]
+    assert "fold by fold" not in selection_text(replace(selection, tied=tied), trials), "a tie is no contradiction"
+
+
+def test_many_ties(searched: SearchResult) -> None:
+    """The first are named, each in its line, and the rest counted."""
+    tied: list[dict[str, object]] = [
+        {"trial_id": f"t{number}", "label": f"6-{number}-2", "p_value": 0.5} for number in range(9)
+    ]
+    lines = selection_text(replace(searched.selection, tied=tied)).splitlines()
+    assert lines[-7:-1] == ["  cannot be told apart from 9 of the others:"] + [
+        f"    6-{number}-2 (t{number}, p = 0.50)" for number in range(5)
+    ]
+    assert lines[-1] == "    … and 4 more: selection.json"
 
 
 @pytest.mark.parametrize("sort", ["rank", "number", "layer_sizes", "learning_rate", "error", "trial_id"])
