@@ -16,9 +16,10 @@ from training import environment
 
 from ae_model import Configuration, make_folds
 from search.execution.connection import connected_ray
-from search.execution.packs import make_packs
-from search.execution.runner import run_trials
-from search.ledger import Ledger
+from search.execution.packs import Pack, make_packs
+from search.execution.records import ValidationDesign, WorkerOptions
+from search.execution.runner import run_round
+from search.ledger import FINISHED, Ledger
 from search.monitor import Monitor
 from search.settings import ResourceSettings
 
@@ -55,31 +56,28 @@ def search(n_trials: int, *, packed: bool) -> tuple[float, float]:
     """Seconds of the driver's CPU, and of the clock."""
     values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n_trials)}
-    evaluation = {
-        "folds": make_folds(len(values), 2, seed=0),
-        "max_epochs": 1,
-        "seed": 0,
-        "value_range": None,
-        "fp32_precision": "tf32",
-    }
+    folds = make_folds(len(values), 2, seed=0)
+    together = make_packs(trials, n_rows=len(values)) if packed else [{id_: c} for id_, c in trials.items()]
+    packs = [Pack(trials=pack, targets=dict.fromkeys(pack, 1)) for pack in together]
+    monitor = Monitor(enabled=False)
     with tempfile.TemporaryDirectory() as directory, Ledger(Path(directory)) as ledger:
         ledger.enter_trials(trials)
         cpu, wall = time.process_time(), time.perf_counter()
-        with Monitor(
-            labels=dict.fromkeys(trials, "4-2"), n_trials=n_trials, n_done=0, best=None, max_epochs=1, enabled=False
-        ) as monitor:
-            packs = make_packs(trials, sample_epochs=len(values)) if packed else [[trial_id] for trial_id in trials]
-            run_trials(
-                [{trial_id: trials[trial_id] for trial_id in pack} for pack in packs],
-                unfinished=set(trials),
+        monitor.searching(Path(directory), list(trials), ledger.standing(), dict.fromkeys(trials, 1))
+        with monitor.round(packs, ledger.standing(), len(values)) as heard:
+            run_round(
+                packs,
                 values=values,
-                evaluation=evaluation,
-                checkpoints={"folder": f"{directory}/checkpoints", "every_s": 60},
-                resources=ResourceSettings(),
+                design=ValidationDesign(folds=folds, seed=0, value_range=None, fp32_precision="tf32"),
+                options=WorkerOptions(
+                    device="cpu", n_threads=1, checkpoint_folder=f"{directory}/checkpoints", checkpoint_every_s=60
+                ),
+                given={"CPU": 1, "GPU": 0},
+                max_failures=3,
                 ledger=ledger,
-                progress=monitor,
+                heard=heard,
             )
-        assert not ledger.unfinished()
+        assert {standing.status for standing in ledger.standing().values()} == {FINISHED}
         return time.process_time() - cpu, time.perf_counter() - wall
 
 

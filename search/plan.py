@@ -97,7 +97,7 @@ def load_data(settings: SearchSettings, given: object = None, features: Sequence
         return given
     data = settings.data
     source = data.source if given is None else given
-    if source == ARRAY_SOURCE and given is None:
+    if given is None and source == ARRAY_SOURCE:
         raise UserError(
             f"data.source is {ARRAY_SOURCE!r}: the samples were given from Python, and there is no file to read them "
             "from. Give them again as data=..., or name a file that holds them."

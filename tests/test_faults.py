@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ae_model import Configuration, make_folds
-from search.ledger import Ledger
+from ae_model import Configuration, EpochRecord, make_folds
+from search.execution.packs import Pack
+from search.execution.records import ValidationDesign, WorkerOptions
+from search.ledger import FINISHED, Ledger
 from search.ledger_reader import read_ledger
 from search.monitor import Monitor
 from search.settings import ResourceSettings
@@ -168,43 +170,38 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
 def test_two_thousand_trials(tmp_path: Path) -> None:
     """The driver's memory does not grow by more than 50 MB over the second thousand."""
     from search.execution.connection import connected_ray
-    from search.execution.runner import run_trials
+    from search.execution.runner import run_round
 
     values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(2000)}
+    packs = [Pack(trials={id_: configuration}, targets={id_: 1}) for id_, configuration in trials.items()]
+    folds = make_folds(len(values), 2, seed=0)
+    monitor = Monitor(enabled=False)
     resident: list[float] = []
-
-    def progress(trial_id: str, status: str, records: object) -> None:
-        monitor(trial_id, status, records)  # type: ignore[arg-type]  # what it is given is passed on
-        if status == "finished":
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-
-    with (
-        Ledger(tmp_path) as ledger,
-        Monitor(
-            labels=dict.fromkeys(trials, "4-2"), n_trials=2000, n_done=0, best=None, max_epochs=1, enabled=False
-        ) as monitor,
-        connected_ray(None, ResourceSettings()),
-    ):
+    with Ledger(tmp_path) as ledger, connected_ray(None, ResourceSettings()):
         ledger.enter_trials(trials)
-        run_trials(
-            [{trial_id: configuration} for trial_id, configuration in trials.items()],
-            unfinished=set(trials),
-            values=values,
-            evaluation={
-                "folds": make_folds(len(values), 2, seed=0),
-                "max_epochs": 1,
-                "seed": 0,
-                "value_range": None,
-                "fp32_precision": "tf32",
-            },
-            checkpoints={"folder": str(tmp_path / "checkpoints"), "every_s": 60},
-            resources=ResourceSettings(),
-            ledger=ledger,
-            progress=progress,
-        )
-        assert ledger.unfinished() == []
+        monitor.searching(tmp_path, list(trials), ledger.standing(), dict.fromkeys(trials, 1))
+        with monitor.round(packs, ledger.standing(), 16) as heard:
+
+            def progress(trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
+                heard(trial_id, status, records)
+                if status == FINISHED:
+                    pages = int(Path("/proc/self/statm").read_text().split()[1])
+                    resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+
+            run_round(
+                packs,
+                values=values,
+                design=ValidationDesign(folds=folds, seed=0, value_range=None, fp32_precision="tf32"),
+                options=WorkerOptions(
+                    device="cpu", n_threads=1, checkpoint_folder=str(tmp_path / "none"), checkpoint_every_s=60
+                ),
+                given={"CPU": 1, "GPU": 0},
+                max_failures=3,
+                ledger=ledger,
+                heard=progress,
+            )
+        assert {standing.status for standing in ledger.standing().values()} == {FINISHED}
     assert len(resident) == 2000
     assert resident[-1] - resident[999] <= 50, f"{resident[999]:.0f} MB, then {resident[-1]:.0f} MB"
 

@@ -16,7 +16,7 @@ from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
 
-from ae_model import Configuration, Dataset, cross_validate, load_dataset, load_model, make_folds
+from ae_model import Configuration, Dataset, UserError, cross_validate, load_dataset, load_model, make_folds
 from search import (
     SearchResult,
     SearchSettings,
@@ -32,7 +32,7 @@ from search.ledger_reader import read_ledger
 from search.settings import BottleneckSettings
 from search.tables import TRIAL_COLUMNS
 
-# As DESIGN.md section 9 lists them, without the report; and what the pictures are of a table.
+# As docs/design.md lists them, and what the pictures are of a table.
 FILES = {
     "settings.toml", "environment.json", "ledger.sqlite", "trials.csv", "folds.csv", "epochs.parquet", "bottleneck.csv",
     "bottleneck.png", "selection.json", "validation_mse.png", "best/model.safetensors", "best/model.json",
@@ -45,7 +45,8 @@ def _changed(settings: SearchSettings, change: Mapping[str, Any]) -> SearchSetti
     content = settings.model_dump(exclude_none=True)
     content["bottleneck"].pop("explained_variance")
     for section, values in change.items():
-        content[section] = {**content[section], **values} if isinstance(values, dict) else values
+        changed = {**content[section], **values} if isinstance(values, dict) else values
+        content[section] = {k: v for k, v in changed.items() if v is not None} if isinstance(values, dict) else values
     return parse_settings(content)
 
 
@@ -81,7 +82,8 @@ def test_every_promised_file_is_there(searched: SearchResult) -> None:
     assert directory.name == "birds"
     assert found >= FILES
     assert not {path for path in found if path.endswith(".tmp")}
-    assert found - FILES <= {"ledger.lock", "ledger.sqlite-wal", "ledger.sqlite-shm"}
+    others = {path for path in found - FILES if not path.startswith("checkpoints/")}
+    assert others <= {"ledger.lock", "ledger.sqlite-wal", "ledger.sqlite-shm"}
     assert searched.model_dir == directory / "best"
 
 
@@ -262,10 +264,9 @@ def test_a_narrower_space_keeps_what_was_found(search_copy: Path, settings: Sear
     ("change", "words"),
     [
         ({"search": {"n_splits": 4}}, r"search\.n_splits \(3 there, 4 now\)"),
-        ({"search": {"max_epochs": 7}}, r"search\.max_epochs \(6 there, 7 now\)"),
         ({"seed": 6}, r"seed \(5 there, 6 now\)"),
         ({"data": {"max_samples": 40}}, r"data \(other development samples"),
-        ({"search": {"n_splits": 4, "max_epochs": 7}}, r"search\.n_splits.*search\.max_epochs"),
+        ({"search": {"n_splits": 4}, "seed": 6}, r"search\.n_splits.*seed"),
     ],
 )
 def test_settings_that_change_what_a_trial_means_are_refused(
@@ -349,7 +350,7 @@ def test_a_folder_that_holds_something_else(settings: SearchSettings, tmp_path: 
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(ValueError, match=r"taken.*cannot be made"):
         run_search(settings, name="taken", results_dir=tmp_path)
-    with pytest.raises(ValueError, match="--name must be"):
+    with pytest.raises(ValueError, match="name must be"):
         run_search(settings, name="../taken", results_dir=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
@@ -360,3 +361,112 @@ def test_a_search_can_be_moved(search_copy: Path, settings: SearchSettings) -> N
     result = run_search(settings, name="moved", results_dir=moved.parent)
     assert result.directory == moved
     assert (result.trials["status"] == "finished").all()
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["from checkpoints", "from the start"])
+def test_more_epochs_continue_a_search(
+    kept: bool, search_copy: Path, settings: SearchSettings, local_ray: None, tmp_path: Path
+) -> None:
+    """With checkpoints or without, a search of 6 epochs that is asked for 9 ends as one that was asked for 9 at once.
+
+    What was trained before is not trained again where a checkpoint is kept: a mark in its rows stays.
+    """
+    if not kept:
+        shutil.rmtree(search_copy / "checkpoints")
+    with closing(sqlite3.connect(search_copy / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE epochs SET dead_code_units = 77 WHERE epoch = 1")
+    longer = _changed(settings, {"search": {"max_epochs": 9}})
+    result = run_search(longer, results_dir=search_copy.parent)
+    assert (result.trials["status"] == "finished").all()
+    assert (result.trials["epochs"] == 9).all()
+    marks = load_epochs(search_copy)["dead_code_units"] == 77
+    assert marks.sum() == (4 * 3 if kept else 0)
+    at_once = run_search(longer, results_dir=tmp_path / "at once")
+    expected, found = _what_was_found(at_once.directory), _what_was_found(search_copy)
+    if kept:  # but for the marks
+        assert found["weights"] == expected["weights"]
+        columns = ["trial_id", "epoch", "fold", "train_mse", "val_mse", "val_fve"]
+        pd.testing.assert_frame_equal(
+            load_epochs(search_copy)[columns], load_epochs(at_once.directory)[columns], check_exact=True
+        )
+    else:
+        assert found == expected
+    fewer = run_search(settings, results_dir=search_copy.parent)
+    assert (fewer.trials["epochs"] == 9).all(), "fewer epochs take nothing away"
+
+
+def _version_1(results: Path) -> SearchSettings:
+    """A search that version 1 left half done, in the folder "table" of a results directory."""
+    source = Path(__file__).parent / "version_1"
+    (results / "table").mkdir(parents=True)
+    with closing(sqlite3.connect(results / "table" / "ledger.sqlite")) as connection:
+        connection.executescript((source / "ledger.sql").read_text())
+    return load_settings(source / "settings.toml", [f'data.source="{source / "table.csv"}"'])
+
+
+def test_a_search_of_version_1_continues(local_ray: None, tmp_path: Path) -> None:
+    """Its finished trials are not trained again, the others are, and the end is that of a search of now.
+
+    Version 1 hashed the number of epochs into the ids: its trials are given those of now.
+    """
+    settings = _version_1(tmp_path)
+    before = load_trials(tmp_path / "table")
+    assert before["status"].tolist() == ["finished", "finished", "running", "pending"]
+    result = run_search(settings, results_dir=tmp_path)
+    assert (result.trials["status"] == "finished").all()
+    assert result.trials["fit_seconds"].tolist()[:2] == before["fit_seconds"].tolist()[:2]
+    now = run_search(settings, results_dir=tmp_path / "now")
+    assert _what_was_found(result.directory) == _what_was_found(now.directory)
+    assert set(before["trial_id"]).isdisjoint(now.trials["trial_id"])
+
+
+def test_a_search_of_version_1_takes_more_epochs(local_ray: None, tmp_path: Path) -> None:
+    """Settings that version 1 would have refused continue it."""
+    settings = _version_1(tmp_path)
+    content = settings.model_dump(exclude_none=True)
+    del content["bottleneck"]["explained_variance"]
+    content["search"]["max_epochs"] = 6
+    result = run_search(parse_settings(content), results_dir=tmp_path)
+    assert (result.trials["epochs"] == 6).all()
+
+
+def test_arrays_from_python(searched: SearchResult, settings: SearchSettings, local_ray: None, tmp_path: Path) -> None:
+    """A DataFrame gives the search of the file that it was read from, to the bit; so does a Dataset.
+
+    An array without the file's labels and names gives the same trials. Without the data nothing can be retrained.
+    """
+    frame = pd.read_csv(settings.data.source)
+    by_frame = run_search(settings, data=frame, results_dir=tmp_path)
+    assert by_frame.directory == tmp_path / "array"
+    assert _what_was_found(by_frame.directory) == _what_was_found(searched.directory)
+    assert by_frame.evaluation.mse == searched.evaluation.mse
+    by_dataset = run_search(settings, data=_dataset(settings), results_dir=tmp_path / "dataset")
+    assert by_dataset.directory.name == "birds"
+    assert _what_was_found(by_dataset.directory) == _what_was_found(searched.directory)
+    plain = _changed(settings, {"data": {"label_column": None}})
+    by_array = run_search(plain, data=frame.drop(columns="kind").to_numpy(), name="plain", results_dir=tmp_path)
+    assert by_array.trials["val_mse_mean"].tolist() == searched.trials["val_mse_mean"].tolist()
+    assert load_settings(by_array.directory / "settings.toml").data.source == "array"
+    with pytest.raises(UserError, match=r"data\.source is 'array'.*data=\.\.\."):
+        run_search(load_settings(by_array.directory / "settings.toml"), name="plain", results_dir=tmp_path)
+    with pytest.raises(UserError, match="holds a search with other settings: data"):
+        run_search(plain, data=np.ones((90, 6)) + np.eye(90, 6), name="plain", results_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("birds.csv", r"data must be an array.*'birds\.csv'"),
+        (np.zeros((30, 6)), "the samples must vary"),
+        (np.full((30, 6), np.nan), "row 0"),
+        (np.zeros(30), r"shape must be \(n_samples, n_features\)"),
+        (np.array([["a"] * 6] * 30), "real numbers"),
+        ([[1.0, 2.0], [3.0]], "array"),
+        (3, "array"),
+    ],
+)
+def test_arrays_that_are_none(settings: SearchSettings, data: object, words: str, tmp_path: Path) -> None:
+    """They are refused in words of their own, and nothing is written."""
+    with pytest.raises(UserError, match=words):
+        run_search(_changed(settings, {"data": {"label_column": None}}), data=data, results_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []

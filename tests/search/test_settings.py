@@ -29,7 +29,7 @@ def test_the_defaults_are_those_of_the_command_without_arguments() -> None:
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
-    """The values that DESIGN.md section 10 shows."""
+    """The values that the README shows."""
     settings = SearchSettings()
     assert settings.seed == 0
     assert (settings.data.source, settings.data.test_fraction) == ("digits", 0.2)

@@ -23,7 +23,7 @@ WIDE = Configuration(layer_sizes=(8, 7, 6, 3), hidden_activation="tanh")
 N_SPLITS = 3
 BASELINE = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])  # of the code sizes 2 and 3
 
-# As DESIGN.md section 9 lists them.
+# As docs/design.md lists them.
 TRIALS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
     "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",

@@ -98,8 +98,7 @@ def test_every_member_of_a_pack_has_its_own_results(table_csv: Path, local_ray: 
     trials = run_search(settings, results_dir=tmp_path).trials
     dataset = load_dataset(table_csv, label_column="kind", seed=0)
     packs = make_packs(
-        {row["trial_id"]: _configuration(row) for _, row in trials.iterrows()},
-        sample_epochs=len(dataset.development) * 2 * 4,
+        {row["trial_id"]: _configuration(row) for _, row in trials.iterrows()}, n_rows=2 * len(dataset.development)
     )
     assert max(map(len, packs)) > 1, "otherwise this tests nothing"
     epochs = load_epochs(tmp_path / "birds")
@@ -352,7 +351,6 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Pat
     epochs = epochs[epochs["trial_id"] == trials.loc[0.001, "trial_id"]]
     assert len(epochs) == 3 * 2500
     assert (epochs.loc[epochs["epoch"] == 1, "train_mse"] == -1).all() != older
-    assert not (directory / "checkpoints").exists()
 
 
 def test_a_pack_that_is_restarted_keeps_what_has_ended(table_csv: Path, tmp_path: Path) -> None:
