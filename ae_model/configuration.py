@@ -101,5 +101,10 @@ def layer_sizes_text(layer_sizes: Sequence[int]) -> str:
 
 
 def count_parameters(layer_sizes: Sequence[int]) -> int:
-    """Number of weights and biases of the autoencoder of these sizes, encoder and decoder together."""
+    """Number of weights and biases of the autoencoder of these sizes, encoder and decoder together.
+
+    Example:
+        >>> count_parameters((64, 16))  # 64 * 16 weights twice, 16 and 64 biases
+        2128
+    """
     return sum(2 * a * b + a + b for a, b in pairwise(layer_sizes))

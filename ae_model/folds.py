@@ -23,6 +23,10 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
 
     Raises:
         ValueError: If there are fewer than 2 folds, or more folds than samples.
+
+    Example:
+        >>> [len(fold.validation) for fold in make_folds(12, 5, seed=0)]
+        [3, 3, 2, 2, 2]
     """
     if not 2 <= n_splits <= n_samples:
         raise UserError(

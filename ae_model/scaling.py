@@ -38,6 +38,11 @@ def fit_scaling(values: Num[np.ndarray, "samples features"], value_range: Sequen
 
     Returns:
         The scaling; rows that were not in `values` may leave [-1, 1].
+
+    Example:
+        >>> scaling = fit_scaling(np.array([[0.0, 10.0], [4.0, 30.0]]))
+        >>> scaling.scale.tolist(), scaling.shift.tolist()
+        ([0.5, 0.1], [-1.0, -2.0])
     """
     if value_range is not None:
         low, high = (np.full(values.shape[1], limit, np.float64) for limit in value_range)

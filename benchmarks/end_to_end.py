@@ -1,7 +1,8 @@
 """A whole search on digits, from command to table, by us and by what people use instead, interleaved in one run.
 
 `pip install skorch optuna`, then `python benchmarks/end_to_end.py [--repeats 5] [--only NAME ...] [--json FILE]`. With
-recipe 1 a search takes half an hour: `--every 5` gives Optuna and Ray Tune only every fifth configuration.
+recipe 1 a search takes half an hour: `--every 5` gives Optuna and Ray Tune only every fifth configuration. `--hidden`
+and `--epochs` make the search smaller for all.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from peers.space import HIDDEN
+from space import EPOCHS, HIDDEN
 from training import environment
 
 HERE = Path(__file__).parent
@@ -31,7 +32,7 @@ learning_rate = [1e-3, 3e-3]
 batch_size = 64
 [search]
 n_splits = 5
-max_epochs = 30
+max_epochs = {epochs}
 """
 
 
@@ -39,36 +40,51 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=["ours", *PEERS])
+    parser.add_argument("--only", nargs="*", choices=["ours", *PEERS], default=["ours", *PEERS])
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--hidden", type=int, default=len(HIDDEN), help="only the first so many shapes")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     found: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
     for _ in range(arguments.repeats):
         for name in arguments.only:
-            found[name].append(measure(name, arguments.every if name in SLOW else 1))
+            found[name].append(
+                measure(name, arguments.hidden, arguments.every if name in SLOW else 1, arguments.epochs)
+            )
             print(name, found[name][-1], flush=True)
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"environment": environment(1), "E": found, "every": arguments.every}, indent=1) + "\n"
-        )
+        parts = {"every": arguments.every, "hidden": arguments.hidden, "epochs": arguments.epochs}
+        arguments.json.write_text(json.dumps({"environment": environment(1), "E": found, **parts}, indent=1) + "\n")
     print(table(found))
 
 
-def measure(name: str, every: int) -> dict[str, float]:
+def measure(name: str, n_hidden: int, every: int, epochs: int) -> dict[str, float]:
     """Seconds from command to table and to the command's end, and the best configuration's MSE."""
     with tempfile.TemporaryDirectory() as scratch:
         if name == "ours":
             settings = Path(scratch) / "settings.toml"
-            settings.write_text(SETTINGS.format(hidden=", ".join(f'"{text}"' for text in hidden_texts())))
-            command = ["ae-search", "run", str(settings), "--results-dir", scratch, "--name", "e"]
+            hidden = ", ".join(f'"{text}"' for text in hidden_texts()[:n_hidden])
+            settings.write_text(SETTINGS.format(hidden=hidden, epochs=epochs))
+            command = [
+                str(Path(sys.executable).with_name("ae-search")),
+                "run",
+                str(settings),
+                "--results-dir",
+                scratch,
+                "--name",
+                "e",
+            ]
             output = Path(scratch) / "e" / "trials.csv"
         else:
             output = Path(scratch) / "table.csv"
-            command = [sys.executable, str(HERE / "peers" / PEERS[name]), str(output), str(every)]
+            parts = ["--hidden", str(n_hidden), "--every", str(every), "--epochs", str(epochs)]
+            command = [sys.executable, str(HERE / PEERS[name]), str(output), *parts]
         environment_ = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
         start = time.time()  # the clock of files
-        subprocess.run(command, check=True, capture_output=True, env=environment_)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_)
+        if done.returncode:
+            sys.exit(f"{name} ended with exit status {done.returncode}:\n{done.stderr}")
         to_end, to_table = time.time() - start, output.stat().st_mtime - start
         trials = last_epochs(output.with_name("epochs.parquet")) if name == "ours" else pd.read_csv(output)
     best = trials.loc[trials["val_mse_mean"].idxmin()]

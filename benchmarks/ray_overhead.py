@@ -1,8 +1,9 @@
 """What a trial costs the driver: searches of 10, 100 and 1,000 trials that have almost nothing to train.
 
-`python benchmarks/ray_overhead.py [--repeats 3] [--json FILE]`. The driver's CPU time includes Tune, our callback, the
-ledger and the progress display. First every trial is a Tune trial of its own; then they are put in packs as a search
-does it, and trials as small as these all go into one. Start-up is what the search of 10 trials takes.
+`python benchmarks/ray_overhead.py [--repeats 3] [--counts 10 100 1000] [--json FILE]`. The driver's CPU time includes
+Tune, our callback, the ledger and the progress display. First every trial is a Tune trial of its own; then they are put
+in packs as a search does it, and trials as small as these all go into one. Start-up is what the search with the first
+number of trials takes.
 """
 
 import argparse
@@ -23,32 +24,32 @@ from search.ledger import FINISHED, Ledger
 from search.monitor import Monitor
 from search.settings import ResourceSettings
 
-COUNTS = (10, 100, 1000)
-
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--counts", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    least = arguments.counts[0]
     with connected_ray(None, ResourceSettings()):
         for packed in (False, True):  # warm-up
-            search(COUNTS[0], packed=packed)
+            search(least, packed=packed)
         raw = {
-            name: {n: [search(n, packed=packed) for _ in range(arguments.repeats)] for n in COUNTS}
+            name: {n: [search(n, packed=packed) for _ in range(arguments.repeats)] for n in arguments.counts}
             for name, packed in (("a Tune trial each", False), ("in one pack", True))
         }
     if arguments.json:
         arguments.json.write_text(json.dumps({"environment": environment(1), "cpu_and_wall": raw}, indent=1) + "\n")
-    print("| trials | driver's CPU, s | wall, s | CPU per trial beyond 10 trials, ms | wall per trial, ms |")
+    print(f"| trials | driver's CPU, s | wall, s | CPU per trial beyond {least} trials, ms | wall per trial, ms |")
     print("| --- | --- | --- | --- | --- |")
     for name, by_count in raw.items():
-        start_cpu, start_wall = np.median(by_count[COUNTS[0]], axis=0)
+        start_cpu, start_wall = np.median(by_count[least], axis=0)
         for n, runs in by_count.items():
             cpu, wall = np.median(runs, axis=0)
             beyond = [1e3 * (cpu - start_cpu), 1e3 * (wall - start_wall)]
-            per_trial = [f"{ms / (n - COUNTS[0]):.1f}" if n > COUNTS[0] else "" for ms in beyond]
+            per_trial = [f"{ms / (n - least):.1f}" if n > least else "" for ms in beyond]
             print(f"| {n}, {name} | {cpu:.2f} | {wall:.2f} | {' | '.join(per_trial)} |")
 
 

@@ -1,7 +1,8 @@
 """Cross-validation by our engine and by the recipes people use instead, interleaved in one run.
 
 `python benchmarks/training.py [A B C D] [--repeats 5] [--threads 1] [--data-dir DIR]` prints one table for each work,
-and with `--json FILE` writes all raw values; with `--profile` it prints where our time goes.
+and with `--json FILE` writes all raw values; with `--profile` it prints where our time goes. `--samples`,
+`--configurations` and `--folds` make every work smaller.
 """
 
 import argparse
@@ -9,14 +10,14 @@ import json
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import recipes
 import torch
-from peers import recipes
 
 from ae_model import Configuration, load_dataset, make_folds
 from ae_model.configuration import EpochRecord
@@ -59,6 +60,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("works", nargs="*", default=sorted(WORKS))
+    parser.add_argument("--samples", type=int, help="at most so many samples")
+    parser.add_argument("--configurations", type=int, help="only the first so many configurations")
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data-dir", default="../shared/data")
@@ -66,16 +70,29 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    works = [
+        reduced(WORKS[name], arguments.samples, arguments.configurations, arguments.folds) for name in arguments.works
+    ]
     if arguments.profile:
-        for name in arguments.works:
-            print(f"{name}:\n{profile(WORKS[name], arguments.data_dir)}")
+        for work in works:
+            print(f"{work.name}:\n{profile(work, arguments.data_dir)}")
         return
     result = {"environment": environment(arguments.threads), "works": {}}
-    for name in arguments.works:
-        result["works"][name] = measure(WORKS[name], arguments.repeats, arguments.data_dir)
-        print(table(WORKS[name], result["works"][name]), flush=True)
+    for work in works:
+        result["works"][work.name] = measure(work, arguments.repeats, arguments.data_dir)
+        print(table(work, result["works"][work.name]), flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def reduced(work: Work, n_samples: int | None, n_configurations: int | None, n_splits: int) -> Work:
+    """The work with so many folds, and no more samples and configurations than these."""
+    return replace(
+        work,
+        n_samples=min(work.n_samples, n_samples or work.n_samples),
+        layer_sizes=work.layer_sizes[:n_configurations],
+        n_splits=n_splits,
+    )
 
 
 def measure(work: Work, repeats: int, data_dir: str) -> dict[str, dict[str, list[float]]]:

@@ -1,11 +1,20 @@
 """What the documents show runs as it stands there."""
 
+import ast
+import doctest
+import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+
+import ae_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,3 +49,31 @@ def test_the_readme_shows_all_settings_with_their_defaults() -> None:
         key for name, field in sections.items() if name != "seed" for key in field.annotation.model_fields
     }
     assert keys == expected
+
+
+def docstring_examples() -> Iterator[doctest.DocTest]:
+    """The examples of every docstring, from the sources: doctest's own finder passes over wrapped functions."""
+    parser = doctest.DocTestParser()
+    for path in sorted(path for package in ("ae_model", "search") for path in (ROOT / package).rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                name = f"{module}.{getattr(node, 'name', '__doc__')}"
+                found = parser.get_doctest(ast.get_docstring(node) or "", {}, name, str(path), 0)
+                if found.examples:
+                    yield found
+
+
+@pytest.mark.parametrize("example", list(docstring_examples()), ids=lambda example: example.name)
+def test_docstring_examples_run(example: doctest.DocTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They give what they say they give.
+
+    They may use the names of their own module, what `ae_model` exports, and np, pd and torch.
+    """
+    monkeypatch.chdir(tmp_path)
+    module, _, _ = example.name.rpartition(".")
+    example.globs = {name: getattr(ae_model, name) for name in ae_model.__all__}
+    example.globs |= vars(importlib.import_module(module)) | {"np": np, "pd": pd, "torch": torch}
+    said: list[str] = []
+    result = doctest.DocTestRunner().run(example, out=said.append)
+    assert not result.failed, "".join(said)

@@ -1,13 +1,14 @@
 """The best that a careful person writes by hand: two processes, tensors in memory, fused Adam."""
 
 import multiprocessing
+from functools import partial
 
 import recipes
 import space
 import torch
 
 
-def evaluate(point: space.Point) -> tuple[space.Point, list[float]]:
+def evaluate(point: space.Point, epochs: int) -> tuple[space.Point, list[float]]:
     """Validation MSE of one configuration in every fold."""
     torch.set_num_threads(1)
     hidden, activation, rate = point
@@ -19,7 +20,7 @@ def evaluate(point: space.Point) -> tuple[space.Point, list[float]]:
             space.layer_sizes(hidden),
             fold,
             number,
-            space.EPOCHS,
+            epochs,
             space.BATCH_SIZE,
             fused=True,
             learning_rate=rate,
@@ -30,5 +31,7 @@ def evaluate(point: space.Point) -> tuple[space.Point, list[float]]:
 
 
 if __name__ == "__main__":
+    task = space.task()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        space.write_table(pool.map(evaluate, space.points(), chunksize=1))
+        rows = pool.map(partial(evaluate, epochs=task.epochs), task.points, chunksize=1)
+    space.write_table(task.table, rows)

@@ -7,18 +7,19 @@ import torch
 
 def main() -> None:
     """Run the study by two jobs, Optuna's threads."""
-    points = space.points()
+    task = space.task()
+    points = task.points
     losses: dict[int, list[float]] = {}
 
     def objective(trial: optuna.Trial) -> float:
         number = trial.suggest_categorical("point", list(range(len(points))))
-        losses[number] = space.by_dataloader(points[number])
+        losses[number] = space.by_dataloader(points[number], task.epochs)
         return sum(losses[number]) / len(losses[number])
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.GridSampler({"point": list(range(len(points)))}))
     study.optimize(objective, n_trials=len(points), n_jobs=2)
-    space.write_table([(points[number], values) for number, values in sorted(losses.items())])
+    space.write_table(task.table, [(points[number], values) for number, values in sorted(losses.items())])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The search of work E, for all peers: 96 configurations x 5 folds x 30 epochs, batch 64, on the bundled digits."""
 
-import sys
+import argparse
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -22,10 +24,28 @@ Point = tuple[tuple[int, ...], str, float]
 """Hidden widths, code activation, learning rate."""
 
 
-def points() -> list[Point]:
-    """All configurations, or every n-th if the command line says so after the table's name."""
-    every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    return list(product(HIDDEN, CODE_ACTIVATIONS, LEARNING_RATES))[::every]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a peer is to do."""
+
+    points: list[Point]
+    """The configurations to train."""
+    epochs: int
+    """Passes over each fold's training rows."""
+    table: Path
+    """Where the table is written."""
+
+
+def task() -> Task:
+    """The whole search, or the part of it that the command line asks for."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--hidden", type=int, default=len(HIDDEN), help="only the first so many shapes")
+    parser.add_argument("--every", type=int, default=1, help="of the configurations, only every n-th")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    given = parser.parse_args()
+    points = list(product(HIDDEN[: given.hidden], CODE_ACTIVATIONS, LEARNING_RATES))[:: given.every]
+    return Task(points=points, epochs=given.epochs, table=given.table)
 
 
 def layer_sizes(hidden: tuple[int, ...]) -> tuple[int, ...]:
@@ -40,7 +60,7 @@ def samples() -> tuple[np.ndarray, list[Fold]]:
     return values, make_folds(len(values), 5, seed=0)
 
 
-def by_dataloader(point: Point) -> list[float]:
+def by_dataloader(point: Point, epochs: int) -> list[float]:
     """A configuration's validation MSE in every fold, by recipe 1; batches as small as these need no workers."""
     hidden, activation, rate = point
     values, folds = samples()
@@ -51,7 +71,7 @@ def by_dataloader(point: Point) -> list[float]:
             layer_sizes(hidden),
             fold,
             number,
-            EPOCHS,
+            epochs,
             BATCH_SIZE,
             workers=0,
             learning_rate=rate,
@@ -61,8 +81,8 @@ def by_dataloader(point: Point) -> list[float]:
     ]
 
 
-def write_table(rows: list[tuple[Point, list[float]]]) -> None:
-    """Write mean and standard error over the folds to the file that the command line names."""
+def write_table(path: Path, rows: list[tuple[Point, list[float]]]) -> None:
+    """Write each configuration's mean and standard error over the folds."""
     table = pd.DataFrame(
         {
             "hidden": ["-".join(map(str, hidden)) for (hidden, _, _), _ in rows],
@@ -72,4 +92,4 @@ def write_table(rows: list[tuple[Point, list[float]]]) -> None:
             "val_mse_se": [np.std(values, ddof=1) / len(values) ** 0.5 for _, values in rows],
         }
     )
-    table.to_csv(sys.argv[1], index=False)
+    table.to_csv(path, index=False)

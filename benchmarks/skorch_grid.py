@@ -53,18 +53,19 @@ def scale(values: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
+    task = space.task()
     values, folds = space.samples()
     scaled = scale(values)
     net = SeededRegressor(
         Reconstruction,
-        max_epochs=space.EPOCHS,
+        max_epochs=task.epochs,
         batch_size=space.BATCH_SIZE,
         optimizer=torch.optim.Adam,
         train_split=None,
         verbose=0,
     )
     grid = {
-        "module__hidden": space.HIDDEN,
+        "module__hidden": list(dict.fromkeys(hidden for hidden, _, _ in task.points)),
         "module__code_activation": space.CODE_ACTIVATIONS,
         "lr": space.LEARNING_RATES,
     }
@@ -80,8 +81,9 @@ if __name__ == "__main__":
     result = search.cv_results_
     by_fold = -np.array([result[f"split{k}_test_score"] for k in range(len(folds))]).T
     space.write_table(
+        task.table,
         [
             ((p["module__hidden"], p["module__code_activation"], p["lr"]), list(losses))
             for p, losses in zip(result["params"], by_fold, strict=True)
-        ]
+        ],
     )

@@ -1,0 +1,116 @@
+"""Every benchmark command of benchmarks/README.md runs to its end, on a load so small that its figures mean nothing."""
+
+import ast
+import json
+import re
+import shlex
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
+SMALL_SEARCH = "--repeats 1 --hidden 1 --every 4 --epochs 1"
+SMALL = {
+    "training.py": "--repeats 1 --samples 150 --configurations 2 --folds 2",
+    "end_to_end.py": SMALL_SEARCH,
+    "ray_overhead.py": "--repeats 1 --counts 1 2",
+}
+"""What makes each script's load small."""
+PACKAGES = {"skorch": "skorch", "Optuna": "optuna"}
+"""The packages of those searches that need one which the project does not."""
+
+
+def commands() -> Iterator[object]:
+    """The README's commands, each search end to end apart, with a mark where Ray is started: that takes a while."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"`python benchmarks/(\w+\.py)([^`]*)`", text)
+    for script, options in dict.fromkeys(found):
+        command = f"{script}{options}"
+        if script == "end_to_end.py":
+            for name in searches():
+                ray = [pytest.mark.slow] if name in ("ours", "Ray Tune") else []
+                yield pytest.param(f"{command} --only {shlex.quote(name)}", marks=ray, id=f"{command} {name}")
+        else:
+            yield pytest.param(command, marks=[pytest.mark.slow] if script == "ray_overhead.py" else [], id=command)
+
+
+def searches() -> list[str]:
+    """The names of the searches that are compared end to end."""
+    (peers,) = re.findall(r"^PEERS = (.*)$", (FOLDER / "end_to_end.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return ["ours", *ast.literal_eval(peers)]
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_a_command_runs(command: str, tmp_path: Path) -> None:
+    """To exit status 0; it prints a table, and writes its raw values where it is asked to."""
+    script, *options = shlex.split(command.replace("[", "").replace("]", ""))
+    for name, package in PACKAGES.items():
+        if name in options and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    options += shlex.split(SMALL[script])
+    if script == "training.py":
+        write_mnist(tmp_path)
+        options += ["--data-dir", str(tmp_path)]
+    raw = tmp_path / "raw.json"
+    if "--profile" not in options:
+        options += ["--json", str(raw)]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / script), *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\| --- |^-{20}", done.stdout, flags=re.MULTILINE), done.stdout
+    if "--profile" not in options:
+        assert "environment" in json.loads(raw.read_text(encoding="utf-8"))
+
+
+def write_mnist(data_dir: Path) -> None:
+    """Noise in the form of MNIST's files: magic number, shape, bytes (http://yann.lecun.com/exdb/mnist)."""
+    raw = data_dir / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    chance = np.random.default_rng(0)
+    for part, n in (("train", 150), ("t10k", 10)):
+        for kind, shape in (("images-idx3", (n, 28, 28)), ("labels-idx1", (n,))):
+            header = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+            (raw / f"{part}-{kind}-ubyte").write_bytes(header + chance.integers(0, 10, shape, np.uint8).tobytes())
+
+
+def local_imports(path: Path) -> set[str]:
+    """Top-level names of our modules that a file imports anywhere, found by their files' names."""
+    ours = {other.stem for other in FOLDER.rglob("*.py")} | {other.name for other in FOLDER.iterdir() if other.is_dir()}
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a script has no package to be relative to"
+            names.add(str(node.module).partition(".")[0])
+    return names & ours
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_finds_its_modules_in_its_own_folder(script: Path) -> None:
+    """Python looks in the folder of the script that is started, for what its modules import too, and nowhere else."""
+    seen: set[Path] = set()
+    to_visit = [script]
+    while to_visit:
+        path = to_visit.pop()
+        seen.add(path)
+        for name in local_imports(path):
+            module = script.parent / f"{name}.py"
+            assert module.is_file(), f"{path.name}, started by {script.name}, imports {name}, which is not beside it"
+            to_visit += {module} - seen
+
+
+def test_each_script_is_in_a_command() -> None:
+    """No script is forgotten: the README has its command, or the comparison end to end starts it."""
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    started = set(re.findall(r"`python benchmarks/(\w+\.py)", text))
+    started |= set(re.findall(r'"(\w+\.py)"', (FOLDER / "end_to_end.py").read_text(encoding="utf-8")))
+    assert {script.name for script in SCRIPTS} == started
