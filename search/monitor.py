@@ -63,7 +63,7 @@ class Monitor:
             f"Searching {n} configuration{'s' * (n != 1)}"
             + (f", {n_done} of them done before" if n_done else "")
             + (f", {n_further} begun before" if n_further else "")
-            + (f"; {more} of earlier settings stay in the table" if more else "")
+            + (f"; {more} of earlier settings stay{'s' * (more == 1)} in the table" if more else "")
         )
 
     @contextmanager

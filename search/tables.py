@@ -48,20 +48,24 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
     trials = _configurations(directory)
     epochs = load_epochs(directory)
     folds = _folds(epochs, trials, _frame(read_baselines(directory)))
-    by_trial = folds.groupby("trial_id")
+    values = {
+        name: _rows(folds, name) for name in ("val_mse", "val_fve", "train_mse", "pca_val_mse", "dead_code_units")
+    }
+    std = _std(values["val_mse"])
     summary = pd.DataFrame(
         {
-            "epochs": epochs.groupby("trial_id")["epoch"].max(),
-            "best_epoch": by_trial["best_epoch"].first(),
-            "val_mse_mean": by_trial["val_mse"].mean(),
-            "val_mse_std": by_trial["val_mse"].std(ddof=1),
-            "val_mse_se": by_trial["val_mse"].std(ddof=1) / np.sqrt(by_trial["val_mse"].size()),
-            "val_fve_mean": by_trial["val_fve"].mean(),
-            "train_mse_mean": by_trial["train_mse"].mean(),
-            "pca_val_mse_mean": by_trial["pca_val_mse"].mean(),
-            "dead_code_units_mean": by_trial["dead_code_units"].mean(),
-        }
+            "best_epoch": _rows(folds, "best_epoch")[:, 0].astype(np.int64),
+            "val_mse_mean": _mean(values["val_mse"]),
+            "val_mse_std": std,
+            "val_mse_se": std / np.sqrt(values["val_mse"].shape[1]),
+            "val_fve_mean": _mean(values["val_fve"]),
+            "train_mse_mean": _mean(values["train_mse"]),
+            "pca_val_mse_mean": _mean(values["pca_val_mse"]),
+            "dead_code_units_mean": _mean(values["dead_code_units"]),
+        },
+        index=folds["trial_id"].unique(),
     )
+    trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
     trials = trials.join(summary, on="trial_id")
     ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
     trials["rank"] = ranked.rank(method="min")
@@ -117,14 +121,39 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
 
 def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     # An epoch in which a fold diverged has no mean; the best epoch is one in which no fold did.
-    means = epochs.groupby(["trial_id", "epoch"])["val_mse"].agg(lambda values: values.mean(skipna=False))
-    best = means.dropna().groupby("trial_id").idxmin().map(lambda key: key[1]).rename("best_epoch")
-    folds = epochs.join(best, on="trial_id")
+    means = epochs.loc[epochs["fold"] == 0, ["trial_id", "epoch"]].assign(mean=_rows(epochs, "val_mse").mean(axis=1))
+    best = means.loc[means.dropna().groupby("trial_id")["mean"].idxmin()].set_index("trial_id")["epoch"]
+    folds = epochs.join(best.rename("best_epoch"), on="trial_id")
     folds = folds[folds["epoch"] == folds["best_epoch"]].drop(columns="epoch")
     folds = folds.merge(trials[["trial_id", "code_size"]], on="trial_id").merge(
         baselines, on=["code_size", "fold"], how="left"
     )
     return folds.sort_values(["number", "fold"], ignore_index=True).astype({"best_epoch": np.int64})[FOLD_COLUMNS]
+
+
+def _rows(table: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of a table that is sorted by fold, as an array `(trials or trials and epochs, n_splits)`.
+
+    Means are taken of such rows, because those of pandas' groups depend, in their last bits, on the other groups.
+    """
+    n_splits = table["fold"].nunique() or 1
+    rows: np.ndarray = table[column].to_numpy(np.float64).reshape(-1, n_splits)
+    return rows
+
+
+def _mean(rows: np.ndarray) -> np.ndarray:
+    """The mean of each row's values that are known; NaN where none is."""
+    known = ~np.isnan(rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean: np.ndarray = np.where(known, rows, 0.0).sum(axis=1) / known.sum(axis=1)
+    return mean
+
+
+def _std(rows: np.ndarray) -> np.ndarray:
+    """The sample standard deviation of each row; NaN where there is one value only."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of a trial that goes astray
+        std: np.ndarray = rows.std(axis=1, ddof=1) if rows.shape[1] > 1 else np.full(len(rows), np.nan)
+    return std
 
 
 def _frame(rows: Rows) -> pd.DataFrame:

@@ -22,8 +22,7 @@ from search.console import (
     status_text,
     trials_table,
 )
-from search.ledger import DIVERGED, FINISHED, RUNNING, Ledger
-from search.monitor import Monitor
+from search.ledger import Ledger
 
 
 def _record(epoch: int, mean: float) -> EpochRecord:
@@ -38,46 +37,6 @@ def _text(trials: pd.DataFrame) -> str:
     console.print(trials_table(trials))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
-
-
-@pytest.mark.parametrize("terminal", [False, True])
-def test_the_monitor_tells_how_far_it_is(
-    terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It counts ended trials, those of an earlier run too, names the best, and writes to standard error alone."""
-    if terminal:
-        monkeypatch.setenv("TTY_COMPATIBLE", "1")
-        monkeypatch.setenv("TERM", "xterm")
-    labels = {"a": "6-5-2", "b": "6-2", "c": "6-3", "d": "6-4", "e": "6-1", "f": "6-6-2"}
-    with Monitor(labels=labels, n_trials=5, n_done=2, best=(0.2, "d"), max_epochs=4, enabled=True) as monitor:
-        monitor("a", RUNNING, [])
-        monitor("a", RUNNING, [_record(1, 0.5), _record(2, 0.25)])
-        monitor("b", RUNNING, [])
-        monitor("b", DIVERGED, [_record(1, float("nan"))])
-        monitor("c", FINISHED, [_record(4, 0.75)])
-        monitor("a", FINISHED, [_record(3, 0.125), _record(4, 0.375)])
-    output, errors = capsys.readouterr()
-    assert output == ""
-    assert errors.splitlines()[0].endswith(
-        "Searching 5 configurations, 2 of them done before; 1 of earlier settings stay in the table"
-    )
-    assert "5/5 trials done" in errors
-    assert "0.12500 (6-5-2)" in errors, "the best epoch so far, and of which trial"
-
-
-def test_the_monitor_knows_what_was_found_before(capsys: pytest.CaptureFixture[str]) -> None:
-    """A best trial of an earlier run stays the best so far until a new one is better."""
-    labels = {"a": "6-2", "b": "6-3"}
-    with Monitor(labels=labels, n_trials=2, n_done=1, best=(0.2, "b"), max_epochs=1, enabled=True) as monitor:
-        monitor("a", FINISHED, [_record(1, 0.5)])
-    assert capsys.readouterr().err.splitlines()[-1] == "2/2 trials done, best so far 0.20000 (6-3)"
-
-
-def test_a_monitor_that_is_off_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not a character."""
-    with Monitor(labels={"a": "6-2"}, n_trials=1, n_done=0, best=None, max_epochs=1, enabled=False) as monitor:
-        monitor("a", FINISHED, [_record(1, 0.5)])
-    assert capsys.readouterr() == ("", "")
 
 
 def test_the_table_for_people(searched: SearchResult) -> None:
@@ -281,5 +240,5 @@ def test_a_search_that_has_only_begun(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_no_search(tmp_path: Path) -> None:
     """A folder that is no search's is named."""
     for describe in (status_text, print_trials):
-        with pytest.raises(ValueError, match="is no search's directory"):
+        with pytest.raises(ValueError, match="is not a search directory"):
             describe(tmp_path)

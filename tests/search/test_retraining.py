@@ -129,7 +129,7 @@ def test_other_data_under_the_same_name(search_copy: Path, settings: SearchSetti
 
 def test_no_search(tmp_path: Path) -> None:
     """A folder that is no search's is named."""
-    with pytest.raises(ValueError, match="is no search's directory"):
+    with pytest.raises(ValueError, match="is not a search directory"):
         retrain(tmp_path, trial="a")
 
 
