@@ -10,7 +10,7 @@ from ae_model.data import Dataset
 from ae_model.errors import UserError
 from ae_model.pca import code_size_for, explained_variance_ratio
 from ae_model.scaling import fit_scaling
-from search.files import replace_file
+from search.files import is_current, replace_file
 from search.settings import BottleneckSettings, SearchSettings
 
 
@@ -78,8 +78,11 @@ def write_code_sizes(proposal: CodeSizes, directory: Path) -> None:
             "chosen": [n in proposal.code_sizes for n in range(1, len(proposal.ratio) + 1)],
         }
     )
-    replace_file(directory / "bottleneck.csv", lambda path: table.to_csv(path, index=False))
+    path, picture = directory / "bottleneck.csv", directory / "bottleneck.png"
+    replace_file(path, lambda temporary: table.to_csv(temporary, index=False))
+    if is_current(picture, path):
+        return
     marks = [(size, proposal.reached(size)) for size in proposal.code_sizes]
     from search import plots  # matplotlib is slow to import, and only needed here
 
-    plots.explained_variance(proposal.ratio, marks, directory / "bottleneck.png")
+    plots.explained_variance(proposal.ratio, marks, picture)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from ae_model.errors import UserError
 from ae_model.persistence import TrainedAutoencoder, load_model
 from ae_model.readers import read_samples
 from search.files import replace_file
@@ -20,32 +21,35 @@ def convert(operation: Operation, model_dir: str | Path, source: str | Path, out
     Args:
         operation: "encode" samples to codes, "decode" codes to samples, or "reconstruct" samples.
         model_dir: A model directory.
-        source: A .npy, .npz, .csv or .parquet file, or a folder of images. Of a table, the columns are read that the
-            model was trained on; others may be there.
+        source: A .npy, .npz, .csv or .parquet file, or a folder of images. Where the columns have names, those are read
+            that the model was trained on, or code_0, code_1, ... to decode; others may be there.
         output: A .npy, .csv or .parquet file; it is replaced if it exists.
 
     Returns:
         The shape of what was written.
 
     Raises:
-        ValueError: If a file cannot be read or written, or does not fit the model.
+        UserError: If a file cannot be read or written, or does not fit the model.
     """
     output = Path(output)
     if output.suffix.lower() not in (".npy", ".csv", ".parquet"):
-        raise ValueError(f"{output}: the suffix of OUTPUT must be .npy, .csv or .parquet. Give another name.")
+        raise UserError(f"{output}: the suffix of OUTPUT must be .npy, .csv or .parquet. Give another name.")
     trained = load_model(model_dir)
-    code_names = [f"code_{i}" for i in range(trained.model.layer_sizes[-1])]
-    feature_names = trained.feature_names
-    samples = read_samples(source, features=_present(source, code_names if operation == "decode" else feature_names))
+    expected = trained.code_names if operation == "decode" else trained.feature_names
+    samples = read_samples(source, features=expected)
     try:
         values = _apply(trained, operation, samples.values)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
-    names = code_names if operation == "encode" else feature_names or [f"f{i}" for i in range(values.shape[1])]
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    names = (
+        trained.code_names
+        if operation == "encode"
+        else trained.feature_names or [f"f{i}" for i in range(values.shape[1])]
+    )
     try:
         replace_file(output, lambda path: _write(values, names, output.suffix.lower(), path))
     except OSError as error:
-        raise ValueError(f"{output}: cannot be written ({error.strerror or error}). Give another OUTPUT.") from error
+        raise UserError(f"{output}: cannot be written ({error.strerror or error}). Give another OUTPUT.") from error
     return values.shape
 
 
@@ -53,11 +57,6 @@ def _apply(trained: TrainedAutoencoder, operation: Operation, values: np.ndarray
     if operation == "encode":
         return trained.encode(values)
     return trained.decode(values) if operation == "decode" else trained.reconstruct(values)
-
-
-def _present(source: str | Path, names: Sequence[str] | None) -> Sequence[str] | None:
-    """Names of columns apply to tables alone."""
-    return names if Path(source).suffix.lower() in (".csv", ".parquet") else None
 
 
 def _write(values: np.ndarray, names: Sequence[str], suffix: str, path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ae_model.arithmetic import arithmetic
 from ae_model.arrays import DataFrame, samples_from_arrays, samples_from_data_frame
 from ae_model.columns import column_positions
 from ae_model.configuration import count_parameters, layer_sizes_text
@@ -60,7 +61,9 @@ def evaluate_model(
             f"{name} has {samples.values.shape[1]} features, but the model in {model_dir} takes {n_features}. "
             "Evaluate it on data like that it was trained on."
         )
-    outputs = _outputs(trained, samples, trained.pca or _refitted_pca(trained, own, made_from))
+    pca = trained.pca or _refitted_pca(trained, own, made_from)
+    with arithmetic(**trained.metadata.get("arithmetic", {"n_threads": 1, "fp32_precision": "tf32"})):  # its training's
+        outputs = _outputs(trained, samples, pca)
     evaluation = _measured(outputs, trained, name, other_data=own is None)
     _draw(outputs, evaluation, trained, samples, own, model_dir)
     evaluation.write(model_dir)  # last: where it is, the picture is too
@@ -235,14 +238,6 @@ def _everything(trained: TrainedAutoencoder, made_from: SearchSettings, data: ob
         name, samples = str(data), read_named(str(data), Path(made_from.data.data_dir), made_from.data.download)
     else:
         name, samples = source_name(data), read_samples(data, features=trained.feature_names)
-        if samples.feature_names is not None and trained.feature_names is not None:
-            order = column_positions(str(data), samples.feature_names, len(samples.values), trained.feature_names)
-            samples = replace(
-                samples,
-                values=samples.values[:, order],
-                test_values=None if samples.test_values is None else samples.test_values[:, order],
-                feature_names=trained.feature_names,
-            )
     if samples.test_values is None:
         return name, samples
     labels = None

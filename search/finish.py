@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ae_model.data import Dataset
+from ae_model.errors import UserError
 from search.errors import SearchError
+from search.files import is_current
 from search.ledger import FINISHED
 from search.monitor import Monitor
 from search.selection import Rule, Selection, select
 from search.tables import load_epochs, load_folds, load_trials
+from search.trained import trained_trial
 
 if TYPE_CHECKING:
     from search.evaluation_record import Evaluation
@@ -31,7 +34,7 @@ class SearchResult:
     evaluation: "Evaluation"
 
 
-def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult:  # noqa: ARG001
+def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult:
     """Select the winner, and train, evaluate and draw what is not there yet.
 
     Args:
@@ -47,34 +50,52 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
         reasons = "; ".join(sorted({str(error) for error in trials["error"].dropna()})) or "every trial diverged"
         raise SearchError(f"{directory}: no trial could be finished ({reasons}).")
     selection = select(directory)
-    from search import plots  # matplotlib and torch take seconds, which the tables need not wait for
-    from search.evaluation import evaluate_model
+    picture = directory / "validation_mse.png"
+    if not is_current(picture, directory / "trials.csv", directory / "selection.json"):
+        from search import plots  # matplotlib takes a second to import, and torch two, which tables need not wait for
 
-    plots.validation_mse(trials, load_folds(directory), selection.trial_id, directory / "validation_mse.png")
-    progress.say(f"Retraining {selection.label} for {selection.best_epoch} epochs")
-    model_dir = retrain_and_draw(directory)
+        plots.validation_mse(trials, load_folds(directory), selection.trial_id, picture)
+    if trained_trial(directory / "best") != (selection.trial_id, selection.best_epoch):
+        progress.say(f"Retraining {selection.label} for {selection.best_epoch} epochs")
+    model_dir = retrain_and_draw(directory, data=dataset)
     return SearchResult(
         directory=directory,
         trials=trials,
         selection=selection,
         model_dir=model_dir,
-        evaluation=evaluate_model(model_dir),
+        evaluation=_evaluation(model_dir, dataset),
     )
 
 
-def retrain_and_draw(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:
+def retrain_and_draw(
+    directory: str | Path, *, data: object = None, rule: Rule | None = None, trial: str | None = None
+) -> Path:
     """`retrain`, and the picture of its loss beside the cross-validated one."""
-    from ae_model.persistence import load_model
-    from search import plots
     from search.retraining import retrain
 
-    model_dir = retrain(directory, rule=rule, trial=trial)
-    trained = load_model(model_dir).metadata["trial_id"]
-    epochs = load_epochs(directory)
-    by_epoch = epochs[epochs["trial_id"] == trained].groupby("epoch")["val_mse"]
-    validation = pd.DataFrame({"mean": by_epoch.mean(), "se": by_epoch.std(ddof=1) / by_epoch.size() ** 0.5})
-    losses = pd.read_csv(model_dir / "training_loss.csv")
-    trials = load_trials(directory)
-    pca_mse = float(trials.loc[trials["trial_id"] == trained, "pca_val_mse_mean"].iloc[0])
-    plots.training_loss(losses, validation.reset_index(), model_dir / "training_loss.png", pca_mse)
+    directory = Path(directory)
+    model_dir = retrain(directory, data=data, rule=rule, trial=trial)
+    losses, picture = model_dir / "training_loss.csv", model_dir / "training_loss.png"
+    trained = trained_trial(model_dir)
+    assert trained is not None, "the model was written by this version"
+    if not is_current(picture, losses, directory / "epochs.parquet"):
+        from search import plots
+
+        epochs, trials = load_epochs(directory), load_trials(directory)
+        by_epoch = epochs[epochs["trial_id"] == trained[0]].groupby("epoch")["val_mse"]
+        validation = pd.DataFrame({"mean": by_epoch.mean(), "se": by_epoch.std(ddof=1) / by_epoch.size() ** 0.5})
+        pca_mse = float(trials.loc[trials["trial_id"] == trained[0], "pca_val_mse_mean"].iloc[0])
+        plots.training_loss(pd.read_csv(losses), validation.reset_index(), picture, pca_mse)
     return model_dir
+
+
+def _evaluation(model_dir: Path, dataset: Dataset) -> "Evaluation":
+    """The evaluation that lies beside a model; retraining takes away that of another."""
+    from search.evaluation_record import Evaluation
+
+    try:
+        return Evaluation.read(model_dir)
+    except UserError:
+        from search.evaluation import evaluate_model
+
+        return evaluate_model(model_dir, dataset)

@@ -1,13 +1,17 @@
 """Winner -> model directory: trained on the whole development set for its best number of epochs."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
+from ae_model.arithmetic import arithmetic
 from ae_model.data import Dataset
 from ae_model.errors import UserError
-from ae_model.persistence import TrainedAutoencoder, save_model
+from ae_model.named_sources import NAMED_SOURCES
+from ae_model.pca import fit_baseline
+from ae_model.persistence import TrainedAutoencoder, load_model, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 from search.files import replace_file
@@ -18,11 +22,15 @@ from search.settings_files import search_settings
 from search.tables import load_trials
 
 
-def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | None = None) -> Path:
+def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = None, trial: str | None = None) -> Path:
     """Train a trial's configuration on all development data, for as many epochs as were best in cross-validation.
+
+    A model that is already there, of the same trial and epochs, is left as it is, with all that lies beside it.
 
     Args:
         directory: The search's directory.
+        data: The samples that were searched, as `run_search` takes them, or the source they are in now; read from where
+            they were then if None.
         rule: Train the winner by this rule; by the rule of the last `select` if None.
         trial: Train the trial with this id, or an unambiguous beginning of it, instead.
 
@@ -30,7 +38,7 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
         The model directory: `best` for a winner, `trial-ID` for a trial that was named.
 
     Raises:
-        ValueError: If there is no such trial, it has no finished epoch, or the data is not what was searched.
+        UserError: If there is no such trial, it has no finished epoch, or the data is not what was searched.
     """
     directory = Path(directory)
     if trial is None:
@@ -40,35 +48,40 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
         trial, epochs = _named_trial(load_trials(directory), trial)
         target = directory / f"trial-{trial}"
     settings = search_settings(directory)
-    dataset = load_data(settings)
+    dataset = load_data(settings, data)
     _check_same_data(directory, dataset)
+    if is_trained(target, trial_id=trial, epochs=epochs, seed=settings.seed, dataset=dataset):
+        return target
     configuration = read_configurations(directory)[trial]
     scaling = fit_scaling(dataset.development, dataset.value_range)
     device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(settings.resources.cpus_per_trial)  # as in the search: small models lose by more
-    try:
+    # As in the search: small models lose by more threads, and other arithmetic gives other numbers.
+    how: dict[str, Any] = {
+        "n_threads": settings.resources.cpus_per_trial,
+        "fp32_precision": settings.search.fp32_precision,
+    }
+    with arithmetic(**how):
         model, losses = fit_autoencoder(
             dataset.development, scaling, configuration, epochs=epochs, seed=settings.seed, device=device
         )
-    finally:
-        torch.set_num_threads(n_threads)
     trained = TrainedAutoencoder(
         model=model.eval(),
         scaling=scaling,
         image_shape=dataset.image_shape,
         feature_names=dataset.feature_names,
+        pca=fit_baseline(dataset.development, scaling, configuration.code_size),
         metadata={
             "trial_id": trial,
             "epochs": epochs,
             "learning_rate": configuration.learning_rate,
             "batch_size": configuration.batch_size,
             "seed": settings.seed,
-            "data": settings.data.model_dump(),
+            "data": settings.data.model_dump() | _source(data),
             "data_fingerprint": dataset.fingerprint(),
+            "arithmetic": how,
         },
     )
-    for pattern in ("evaluation*.json", "reconstructions*.png", "feature_errors*.png"):
+    for pattern in ("training_loss.*", "evaluation*.json", "reconstructions*.png", "feature_errors*.png"):
         for path in target.glob(pattern):
             path.unlink()  # it is of the model that was here before
     save_model(target, trained)
@@ -81,6 +94,35 @@ def retrain(directory: str | Path, *, rule: Rule | None = None, trial: str | Non
     )
     replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
     return target
+
+
+def is_trained(target: Path, *, trial_id: str, epochs: int, seed: int, dataset: Dataset) -> bool:
+    """Whether `retrain` has nothing left to do: a directory holds the model that it would train, whole.
+
+    Args:
+        target: The model directory, which may be missing or damaged.
+        trial_id: The trial whose configuration is wanted.
+        epochs: How many epochs it is to be trained for.
+        seed: The seed of initial weights and batch order.
+        dataset: What it is to be trained on.
+    """
+    try:
+        trained = load_model(target)
+    except UserError:
+        return False
+    wanted = {"trial_id": trial_id, "epochs": epochs, "seed": seed, "data_fingerprint": dataset.fingerprint()}
+    return (
+        all(trained.metadata.get(name) == value for name, value in wanted.items())
+        and (trained.feature_names, trained.image_shape) == (dataset.feature_names, dataset.image_shape)
+        and (target / "training_loss.csv").is_file()  # it is written last
+    )
+
+
+def _source(data: object) -> dict[str, str]:
+    """Where the samples are now, for the model to say, if that is another place."""
+    if not isinstance(data, str | Path):
+        return {}
+    return {"source": str(data) if str(data) in NAMED_SOURCES else str(Path(data).expanduser().resolve())}
 
 
 def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:

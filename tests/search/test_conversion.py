@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ae_model import Scaling, SymmetricAutoencoder, TrainedAutoencoder, save_model
+from ae_model import Scaling, SymmetricAutoencoder, TrainedAutoencoder, UserError, save_model
 from search.conversion import convert
 
 FEATURES = ("height", "weight", "age", "shoe size")
@@ -100,6 +100,28 @@ def test_a_table_with_other_columns_in_another_order(model_dir: Path, tmp_path: 
     np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), _by_numpy(X)[0], rtol=1e-4)
 
 
+def test_an_archive_with_its_columns_in_another_order(model_dir: Path, tmp_path: Path) -> None:
+    """The names in an .npz are as good as a table's."""
+    order = [2, 0, 3, 1]
+    names = np.array([FEATURES[i] for i in order])
+    np.savez(tmp_path / "x.npz", x=X[:, order], feature_names=names)
+    convert("encode", model_dir, tmp_path / "x.npz", tmp_path / "codes.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), _by_numpy(X)[0], rtol=1e-4)
+    np.savez(tmp_path / "less.npz", x=X[:, :3], feature_names=np.array(FEATURES[:3]))
+    with pytest.raises(UserError, match=r"less\.npz: the column 'shoe size' is missing"):
+        convert("encode", model_dir, tmp_path / "less.npz", tmp_path / "codes.npy")
+
+
+def test_a_table_without_a_header(model_dir: Path, tmp_path: Path) -> None:
+    """Its columns are not taken for the model's by their places, not even where they are as many."""
+    path = tmp_path / "bare.csv"
+    pd.DataFrame(X).to_csv(path, index=False, header=False)
+    with pytest.raises(UserError, match=r"bare\.csv: the column 'height' is missing"):
+        convert("encode", model_dir, path, tmp_path / "codes.npy")
+    with pytest.raises(UserError, match=r"bare\.csv: the column 'code_0' is missing"):
+        convert("decode", model_dir, path, tmp_path / "x.npy")
+
+
 def test_codes_among_other_columns(model_dir: Path, tmp_path: Path) -> None:
     """Decoding takes the columns code_0, code_1, ... of a table."""
     code, reconstruction = _by_numpy(X)
@@ -163,7 +185,7 @@ def test_what_does_not_fit(
     table.loc[2, "age"] = np.nan
     table.to_csv(tmp_path / "gap.csv", index=False)
     before = {path.name for path in tmp_path.iterdir()}
-    with pytest.raises(ValueError, match=words) as caught:
+    with pytest.raises(UserError, match=words) as caught:
         convert(operation, model_dir, tmp_path / source, tmp_path / output)  # type: ignore[arg-type]  # one of three
     assert "\n" not in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == before
@@ -171,5 +193,5 @@ def test_what_does_not_fit(
 
 def test_no_model(tmp_path: Path) -> None:
     """A folder without a model is named."""
-    with pytest.raises(ValueError, match="is not a model directory"):
+    with pytest.raises(UserError, match="is not a model directory"):
         convert("encode", tmp_path, tmp_path / "x.csv", tmp_path / "codes.csv")

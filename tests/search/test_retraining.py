@@ -1,14 +1,17 @@
 """search.retraining: the model on disk is the configuration trained on all development rows, and on nothing else."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
+from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
 
-from ae_model import Configuration, fit_autoencoder, fit_scaling, load_dataset, load_model
+from ae_model import Configuration, UserError, fit_autoencoder, fit_scaling, load_dataset, load_model
 from search import SearchResult, SearchSettings, load_trials, retrain, select
 from search.ledger import Ledger
 
@@ -73,6 +76,102 @@ def test_retraining_repeats(search_copy: Path, searched: SearchResult) -> None:
     assert [(search_copy / "best" / name).read_bytes() for name in files] == before
 
 
+def _times(model_dir: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in model_dir.iterdir()}
+
+
+def test_a_model_that_is_there_is_not_trained_again(search_copy: Path) -> None:
+    """Nothing in its directory is written or removed; one of an earlier version, which kept no PCA, is good as well."""
+    best = search_copy / "best"
+    before = _times(best)
+    assert retrain(search_copy) == best
+    assert _times(best) == before
+    tensors = load_file(best / "model.safetensors")
+    save_file({name: t for name, t in tensors.items() if not name.startswith("pca")}, best / "model.safetensors")
+    before = _times(best)
+    retrain(search_copy)
+    assert _times(best) == before
+
+
+def _edit_model(model_dir: Path, **entries: object) -> None:
+    path = model_dir / "model.json"
+    description = json.loads(path.read_text())
+    metadata = description["metadata"] | {name: value for name, value in entries.items() if name != "feature_names"}
+    names = {name: value for name, value in entries.items() if name == "feature_names"}
+    path.write_text(json.dumps(description | names | {"metadata": metadata}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: _edit_model(d, trial_id="0000000000"),
+        lambda d: _edit_model(d, epochs=1000),
+        lambda d: _edit_model(d, seed=4),
+        lambda d: _edit_model(d, data_fingerprint="0" * 16),
+        lambda d: _edit_model(d, feature_names=list("uvwxyz")),
+        lambda d: (d / "model.json").write_text("{}"),
+        lambda d: (d / "model.safetensors").write_bytes((d / "model.safetensors").read_bytes()[:-1]),
+        lambda d: (d / "training_loss.csv").unlink(),
+    ],
+)
+def test_another_model_or_half_of_one_is_trained_anew(
+    searched: SearchResult, search_copy: Path, damage: Callable[[Path], object]
+) -> None:
+    """Another trial, number of epochs, seed, data or names, and whatever is damaged or missing."""
+    best = search_copy / "best"
+    damage(best)
+    retrain(search_copy)
+    for name in ("model.json", "model.safetensors", "training_loss.csv"):
+        assert (best / name).read_bytes() == (searched.model_dir / name).read_bytes()
+
+
+def test_the_model_keeps_pca_of_the_development_rows(searched: SearchResult, settings: SearchSettings) -> None:
+    """Mean and components are scikit-learn's, of all scaled development rows."""
+    dataset = load_dataset(settings.data.source, label_column="kind", seed=settings.seed)
+    scaled = MinMaxScaler((-1, 1)).fit_transform(dataset.development.astype(np.float64))
+    kept = load_model(searched.model_dir).pca
+    assert kept is not None
+    pca = PCA(2).fit(scaled)
+    np.testing.assert_allclose(kept.mean, pca.mean_, atol=1e-6)
+    np.testing.assert_allclose(kept.reconstruct(scaled), pca.inverse_transform(pca.transform(scaled)), atol=1e-5)
+    tensors = load_file(searched.model_dir / "model.safetensors")
+    assert tensors["pca.mean"].shape == (6,)
+    assert tensors["pca.components"].shape == (2, 6)
+    assert tensors["pca.mean"].dtype == tensors["pca.components"].dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["path", "DataFrame", "array", "Dataset"])
+def test_the_data_can_be_given(search_copy: Path, searched: SearchResult, settings: SearchSettings, kind: str) -> None:
+    """Where the file is gone, the same samples from elsewhere give the same model; it knows a path that was given."""
+    (search_copy / "settings.toml").write_text(
+        (search_copy / "settings.toml").read_text().replace(settings.data.source, "/gone/birds.csv")
+    )
+    frame = pd.read_csv(settings.data.source)
+    data: dict[str, object] = {
+        "path": Path(settings.data.source),
+        "DataFrame": frame,
+        "array": frame.drop(columns="kind").to_numpy(),
+        "Dataset": load_dataset(settings.data.source, label_column="kind", seed=settings.seed),
+    }
+    (search_copy / "best" / "model.json").unlink()
+    model_dir = retrain(search_copy, data=data[kind])
+    saved, expected = (load_file(d / "model.safetensors") for d in (model_dir, searched.model_dir))
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(saved[name], tensor)
+    source = load_model(model_dir).metadata["data"]["source"]
+    assert source == (settings.data.source if kind == "path" else "/gone/birds.csv")
+    with pytest.raises(UserError, match="holds other development samples than when"):
+        retrain(search_copy, data=frame.drop(columns="kind").to_numpy()[::-1])
+
+
+def test_a_search_of_arrays_needs_them_again(search_copy: Path, settings: SearchSettings) -> None:
+    """There is no file to read them from: the message names the argument."""
+    toml = search_copy / "settings.toml"
+    toml.write_text(toml.read_text().replace(settings.data.source, "array"))
+    with pytest.raises(UserError, match=r"data\.source is 'array': .* given from Python.*Give them again as data="):
+        retrain(search_copy)
+
+
 def test_a_trial_that_is_named(search_copy: Path) -> None:
     """Any trial can be trained, by an unambiguous beginning of its id, into a directory of its own."""
     trials = load_trials(search_copy)
@@ -134,15 +233,12 @@ def test_no_search(tmp_path: Path) -> None:
 
 
 def test_nothing_stale_stays_beside_a_new_model(search_copy: Path) -> None:
-    """The evaluation of the model before, and its picture, go with it."""
-    assert (search_copy / "best" / "evaluation.json").exists()
+    """The evaluation of the model before, and its pictures, go with it."""
+    best = search_copy / "best"
+    assert (best / "evaluation.json").exists()
+    _edit_model(best, trial_id="0000000000")
     retrain(search_copy)
-    assert {path.name for path in (search_copy / "best").iterdir()} == {
-        "model.json",
-        "model.safetensors",
-        "training_loss.csv",
-        "training_loss.png",
-    }
+    assert {path.name for path in best.iterdir()} == {"model.json", "model.safetensors", "training_loss.csv"}
 
 
 def test_the_last_choice_is_trained(search_copy: Path) -> None:
