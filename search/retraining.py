@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from ae_model.arithmetic import arithmetic
+from ae_model.arrays import DataFrame
 from ae_model.data import Dataset
 from ae_model.errors import UserError
 from ae_model.named_sources import NAMED_SOURCES
@@ -18,6 +19,7 @@ from search.files import replace_file
 from search.ledger_reader import read_configurations, read_value
 from search.plan import load_data
 from search.selection import Rule, last_rule, select
+from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.tables import load_trials
 
@@ -48,7 +50,7 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
         trial, epochs = _named_trial(load_trials(directory), trial)
         target = directory / f"trial-{trial}"
     settings = search_settings(directory)
-    dataset = load_data(settings, data)
+    dataset = load_data(_as_given(settings, data), data)
     _check_same_data(directory, dataset)
     if is_trained(target, trial_id=trial, epochs=epochs, seed=settings.seed, dataset=dataset):
         return target
@@ -116,6 +118,14 @@ def is_trained(target: Path, *, trial_id: str, epochs: int, seed: int, dataset: 
         and (trained.feature_names, trained.image_shape) == (dataset.feature_names, dataset.image_shape)
         and (target / "training_loss.csv").is_file()  # it is written last
     )
+
+
+def _as_given(settings: SearchSettings, data: object) -> SearchSettings:
+    """The settings for samples that may be given without the labels that the search's file had."""
+    label = settings.data.label_column
+    if data is None or isinstance(data, str | Path) or (isinstance(data, DataFrame) and label in data.columns):
+        return settings
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"label_column": None})})
 
 
 def _source(data: object) -> dict[str, str]:
