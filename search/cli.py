@@ -1,13 +1,11 @@
 """The command line: parses arguments, calls one function, prints what it returns."""
 
 import atexit
-import errno
 import gc
 import os
 import shlex
 import signal
 import sys
-import tempfile
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ae_model.errors import UserError
-from search.errors import SearchError
+from search.cli_errors import told
 
 # Everything else is imported inside the commands: torch, pandas and Ray take seconds, which --help must not.
 if TYPE_CHECKING:
@@ -28,15 +26,6 @@ _UsageError: Any = typer.BadParameter.__mro__[1]
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 INTERRUPTED = 130
-
-_OF_THE_DISK = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.ESTALE,
-    errno.EISDIR, errno.ENOTDIR,
-}  # fmt: skip
-"""A full, read-only or lost disk, or one on which something else stands in a file's place."""
-
-_OPTIONS = {"rule": "--rule", "trial": "--trial", "sort": "--sort", "format_": "--format", "data_dir": "--data-dir"}
-"""What arguments of Python functions are called on the command line, where it is not a setting's key."""
 
 SettingsFile = Annotated[
     Path | None, typer.Argument(metavar="SETTINGS.toml", help="Defaults are used for what it leaves out.")
@@ -80,7 +69,9 @@ def run(
     data_dir: DataDir = None,
     name: Annotated[str | None, typer.Option(help="Folder of the results.  [default: the data source's name]")] = None,
     results_dir: Annotated[Path, typer.Option(help="Where searches lie.")] = Path("results"),
-    address: Annotated[str | None, typer.Option(help="Of a running Ray cluster, or auto; else a local one.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster, or auto.  [default: a local Ray]")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside.")] = False,
     set_: Overrides = None,
 ) -> None:
@@ -224,7 +215,7 @@ def script() -> None:
 
 
 def main() -> None:
-    """Run the command line; every error becomes one line and an exit status."""
+    """Run the command line; every error ends in one line and an exit status."""
     # Whoever asks the process to end gets the same as one who presses Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # torch, pandas and Ray make a million objects that stay: to look through them again and again takes a second.
@@ -246,50 +237,10 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
-        _fail(*_told(error, debug))
+        _fail(*told(error, debug=debug))
     if status_ == INTERRUPTED:  # Typer turns an interrupt within a command into this
         _fail("interrupted; nothing that was reported is lost, and the same command continues", INTERRUPTED)
     sys.exit(status_ or 0)
-
-
-def _told(error: Exception, debug: bool) -> tuple[str, int]:
-    """What a person is told of an error, and the exit status."""
-    if _raised_here(error, ValueError):
-        return str(error), 2
-    if _raised_here(error, RuntimeError):
-        return str(error), 1
-    if isinstance(error, UserError):
-        return str(error.renamed(lambda argument: _OPTIONS.get(argument, argument))), 2
-    if isinstance(error, SearchError):
-        return str(error), 1
-    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}. What was finished is kept; fix that, then run the same command.", 1
-    details = "" if debug else f" ({_written_down(error)}--debug shows them)"
-    reason = next((line for line in str(error).splitlines() if line.strip()), "")  # some libraries' are pages long
-    return (
-        f"unexpected error: {type(error).__name__}{': ' * bool(reason)}{reason}{details}. "
-        "This is a fault of ae-search or of a library, not of your input.",
-        1,
-    )
-
-
-def _raised_here(error: Exception, kind: type[Exception]) -> bool:
-    """Whether it is a plain error with a sentence for people, from a module that has no better type for it yet."""
-    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
-    return type(error) is kind and frame.f_globals["__name__"].partition(".")[0] in ("search", "ae_model")
-
-
-def _written_down(error: Exception) -> str:
-    """Where the traceback of an error lies now."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix="ae-search-", suffix=".log", delete=False
-        ) as log:
-            log.writelines(traceback.format_exception(error))
-    except OSError:  # no room for it: then there is --debug
-        return "details: "
-    return f"details in {log.name}; "
 
 
 def _fail(message: str, exit_status: int) -> None:

@@ -1,6 +1,7 @@
 """What the commands print: tables, the winner, the test result."""
 
 import json
+import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -177,11 +178,11 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     console.print()
     directory = result.directory
     for name, what in (
-        ("trials.csv", "one row per trial (also folds.csv, epochs.parquet)"),
+        ("trials.csv        ", "one row per trial (also folds.csv, epochs.parquet)"),
         ("validation_mse.png", "the trials as a picture, beside PCA"),
-        ("best/", "the model, evaluation.json and pictures"),
+        ("best/             ", "the model, evaluation.json and pictures"),
     ):
-        console.print(f"{directory / name}{'/' if name.endswith('/') else ''}  {what}")
+        console.print(f"{directory}{os.sep}{name}  {what}")
     advice = _more_epochs(trials, load_epochs(directory), command)
     if advice:
         console.print()
@@ -189,14 +190,14 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
 
 
 def _more_epochs(trials: pd.DataFrame, epochs: pd.DataFrame, command: Sequence[str] | None) -> str:
-    """How many trials still fall where they end, and how to go on; empty if none does."""
+    """How many trials still improve where they end, and how to go on; empty if none does."""
     finished = trials[trials["status"] == FINISHED]
     last = int(finished["epochs"].max())
     longest = finished.loc[finished["epochs"] == last, "trial_id"]
     n_falling = len(falling_trials(epochs[epochs["trial_id"].isin(longest)]))
     if not n_falling:
         return ""
-    still = f"{n_falling} of {len(finished)} trials still fall{'s' * (n_falling == 1)} at epoch {last}"
+    still = f"{n_falling} of {len(finished)} trials still improve{'s' * (n_falling == 1)} at epoch {last}"
     if command is None:
         return f"{still}; to go on, set search.max_epochs = {2 * last}"
     return f"{still}; to go on:\n  {continued_command(command, 2 * last)}"
@@ -212,7 +213,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
         format_: "table", "csv" or "json".
 
     Raises:
-        ValueError: If the directory is no search's, or there is no such column or format.
+        UserError: If the directory is not a search directory, or there is no such column or format.
     """
     at_work = is_running(directory)  # asked first: a search may end meanwhile
     trials = load_trials(directory)

@@ -101,13 +101,13 @@ def test_the_end_of_a_run(searched: SearchResult, capsys: pytest.CaptureFixture[
     ]
     n_falling = len(falling_trials(load_epochs(searched.directory)))
     assert n_falling, "six epochs are too few"
-    parts.append(f"{n_falling} of 4 trials still fall at epoch 6; to go on:")
+    parts.append(f"{n_falling} of 4 trials still improve at epoch 6; to go on:")
     parts.append("  ae-search run 'my birds.toml' --set search.max_epochs=12\n")
     places = [output.index(part) for part in parts]
     assert places == sorted(places)
     assert output.endswith(parts[-1])
     print_result(searched)
-    assert capsys.readouterr().out.endswith("still fall at epoch 6; to go on, set search.max_epochs = 12\n")
+    assert capsys.readouterr().out.endswith("still improve at epoch 6; to go on, set search.max_epochs = 12\n")
     for name in ("trials.csv", "validation_mse.png", "best"):
         assert str(searched.directory / name) in output
     positions = [output.index(trial_id) for trial_id in searched.trials.sort_values("rank")["trial_id"]]
