@@ -135,10 +135,10 @@ def ours(work: Work, values: np.ndarray, value_range: tuple[float, float], folds
     configurations = {
         str(sizes): Configuration(layer_sizes=sizes, batch_size=work.batch_size) for sizes in work.layer_sizes
     }
-    packs = make_packs(configurations, sample_epochs=len(values) * (work.n_splits - 1) * work.epochs)
+    packs = make_packs(configurations, n_rows=sum(len(fold.train) for fold in folds))
     last: list[EpochRecord] = []
     for pack in packs:
-        chosen = [configurations[name] for name in pack]
+        chosen = list(pack.values())
         *_, records = CrossValidation(
             values, chosen, folds=folds, max_epochs=work.epochs, seed=0, value_range=value_range
         )
