@@ -175,7 +175,7 @@ def retrain(
 
 @app.command()
 def evaluate(model_dir: ModelDirectory, data: Source = None, data_dir: DataDir = None) -> None:
-    """Evaluate a model on the test split of a data source, by default the one it was made from."""
+    """Evaluate a model on its own test split, or on all of other data."""
     from search import console, evaluate_model
 
     print(console.evaluation_text(evaluate_model(model_dir, data, data_dir=data_dir)))

@@ -76,7 +76,8 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
     """
     s = selection
     lines = [
-        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}:",
+        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}"
+        + (f", and {s.n_unfinished} by what they have reached so far:" if s.n_unfinished else ":"),
         f"  {s.label} (trial {s.trial_id})",
         f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
         f"best epoch {s.best_epoch}",
@@ -90,8 +91,8 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         lines += [f"    {tied['label']} ({tied['trial_id']}, p = {tied['p_value']:.2f})" for tied in s.tied[:MAX_TIED]]
         if len(s.tied) > MAX_TIED:
             lines.append(f"    … and {len(s.tied) - MAX_TIED} more: selection.json")
-    elif not s.n_better and s.n_finished > 1:
-        lines.append("  every other finished trial is significantly worse")
+    elif not s.n_better and s.n_finished + s.n_unfinished > 1:
+        lines.append(f"  every other {'' if s.n_unfinished else 'finished '}trial is significantly worse")
     if trials is not None and _bars_overlap(s, trials):
         lines.append("  (each ± is a standard error over the folds; trials are compared fold by fold,")
         lines.append("  so that a difference can be certain although their ± overlap)")

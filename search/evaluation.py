@@ -23,6 +23,7 @@ from ae_model.samples import Samples
 from search import plots
 from search.evaluation_record import Evaluation
 from search.examples import example_rows
+from search.execution.machine import usable_cpus
 from search.plan import load_data
 from search.settings import ARRAY_SOURCE, SearchSettings
 
@@ -62,7 +63,7 @@ def evaluate_model(
             "Evaluate it on data like that it was trained on."
         )
     pca = trained.pca or _refitted_pca(trained, own, made_from)
-    with arithmetic(**trained.metadata.get("arithmetic", {"n_threads": 1, "fp32_precision": "tf32"})):  # its training's
+    with arithmetic(n_threads=_n_threads(trained), fp32_precision=made_from.search.fp32_precision):
         outputs = _outputs(trained, samples, pca)
     evaluation = _measured(outputs, trained, name, other_data=own is None)
     _draw(outputs, evaluation, trained, samples, own, model_dir)
@@ -178,6 +179,12 @@ def _draw(
         [names[i] for i in shown],
         model_dir / f"feature_errors{evaluation.suffix}.png",
     )
+
+
+def _n_threads(trained: TrainedAutoencoder) -> int:
+    """As many threads as the model was trained with, so that its figures do not depend on who asks for them."""
+    n_threads = trained.metadata.get("n_threads", 1)
+    return n_threads if isinstance(n_threads, int) and 1 <= n_threads <= usable_cpus() else 1
 
 
 def _made_from(trained: TrainedAutoencoder, model_dir: Path, data_dir: str | Path | None) -> SearchSettings:

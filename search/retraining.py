@@ -1,7 +1,6 @@
 """Winner -> model directory: trained on the whole development set for its best number of epochs."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -58,11 +57,7 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
     scaling = fit_scaling(dataset.development, dataset.value_range)
     device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
     # As in the search: small models lose by more threads, and other arithmetic gives other numbers.
-    how: dict[str, Any] = {
-        "n_threads": settings.resources.cpus_per_trial,
-        "fp32_precision": settings.search.fp32_precision,
-    }
-    with arithmetic(**how):
+    with arithmetic(n_threads=settings.resources.cpus_per_trial, fp32_precision=settings.search.fp32_precision):
         model, losses = fit_autoencoder(
             dataset.development, scaling, configuration, epochs=epochs, seed=settings.seed, device=device
         )
@@ -80,7 +75,7 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
             "seed": settings.seed,
             "data": settings.data.model_dump() | _source(data),
             "data_fingerprint": dataset.fingerprint(),
-            "arithmetic": how,
+            "n_threads": settings.resources.cpus_per_trial,
         },
     )
     for pattern in ("training_loss.*", "evaluation*.json", "reconstructions*.png", "feature_errors*.png"):

@@ -58,6 +58,11 @@ def test_the_texts(searched: SearchResult) -> None:
     assert searched.selection.trial_id in selection
     for tied in searched.selection.tied:
         assert str(tied["trial_id"]) in selection
+    assert selection.startswith("Winner by the rule 'best', of 4 finished trials:\n")
+    interrupted = selection_text(replace(searched.selection, n_finished=1, n_unfinished=3))
+    assert interrupted.startswith(
+        "Winner by the rule 'best', of 1 finished trial, and 3 by what they have reached so far:"
+    )
     evaluation = evaluation_text(searched.evaluation)
     assert f"MSE {searched.evaluation.mse:.5f}" in evaluation
     assert f"PCA with 2 components: MSE {searched.evaluation.pca_mse:.5f}" in evaluation
