@@ -6,54 +6,108 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ae_model.errors import UserError
+from search.errors import SearchError
+from search.execution import ray_internals
+from search.execution.native_stderr import native_stderr_in
 from search.execution.signals import late_interrupts, own_sigterm
+from search.execution.watch import watched
 from search.settings import ResourceSettings
 
-# Read by Ray when it is imported: no chatter, no files of its own, no usage reports.
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
-os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", "30")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
-import ray
+_ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",
+}
+"""No chatter of Ray's, no files of its own, no usage reports; what is set already stays."""
 
 
 @contextmanager
-def connected_ray(address: str | None, resources: ResourceSettings) -> Iterator[int | None]:
+def connected_ray(address: str | None, resources: ResourceSettings, *, log: Path | None = None) -> Iterator[int | None]:
     """A connection to Ray that ends with the block: to the cluster at an address, or to a local one of its own.
 
     If there is a connection already, it is used, and stays.
 
+    Args:
+        address: Of a cluster; None for a local Ray.
+        resources: How much of this machine a local Ray may use.
+        log: Where a local Ray's own messages go, if there are any; a temporary file if None.
+
     Yields:
         How many trials Tune may run at once, where Ray's CPUs are not the limit.
+
+    Raises:
+        UserError: If there is no cluster at the address.
+        SearchError: If one of the local Ray's own processes has died.
     """
-    if ray.is_initialized():
-        yield resources.max_concurrent_trials
-        return
-    worker = ray._private.worker
-    before = worker.print_to_stdstream
+    with _environment():
+        import ray  # not before the environment: some of it is read only now
+
+        if ray.is_initialized():
+            yield resources.max_concurrent_trials
+        elif address:
+            with ray_internals.messages_printed_by(_print_shortly):
+                try:
+                    with own_sigterm(), ray_internals.no_sigterm_handlers():
+                        _join(address)
+                    yield resources.max_concurrent_trials
+                finally:
+                    with late_interrupts():
+                        ray.shutdown()
+        else:
+            with _local_ray(resources, log):
+                yield None
+
+
+@contextmanager
+def _local_ray(resources: ResourceSettings, log: Path | None) -> Iterator[None]:
+    """A Ray that ends with the block, or this process with it."""
+    import ray
+
+    with (
+        native_stderr_in(log) as stderr,
+        watched(stderr) as watch,
+        ray_internals.messages_printed_by(lambda message: stderr.write_to_log("".join(message["lines"]))),
+    ):
+        try:
+            with late_interrupts(), ray_internals.no_sigterm_handlers(), ray_internals.short_waits():
+                _start(resources)  # interrupted, it would leave processes
+            watch.started()
+            yield
+        except (Exception, SystemExit) as error:
+            if reason := watch.reason():  # whatever Ray makes of it
+                raise SearchError(reason) from error
+            raise
+        finally:
+            watch.leave()
+            with late_interrupts():
+                ray.shutdown()
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """The variables that Ray reads, for as long as the block; then all that it has set itself are gone too."""
+    before = dict(os.environ)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
-        with _no_sigterm_handler_of_rays():
-            if address:
-                with own_sigterm():
-                    _join(address)
-            else:
-                with late_interrupts():  # processes of a Ray that is half started would stay
-                    _start(resources)
-        worker.print_to_stdstream = _print_shortly
-        yield resources.max_concurrent_trials if address else None
+        yield
     finally:
-        worker.print_to_stdstream = before
-        with late_interrupts():
-            ray.shutdown()
+        for name in set(os.environ) | set(before):
+            if name.startswith(("RAY_", "TUNE_")) or name == "PYTHONBREAKPOINT":
+                os.environ.pop(name, None)
+                if name in before:
+                    os.environ[name] = before[name]
 
 
 def _start(resources: ResourceSettings) -> None:
@@ -62,62 +116,42 @@ def _start(resources: ResourceSettings) -> None:
     if resources.max_concurrent_trials:
         # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
         n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
-    with _on_loopback():
+    import ray
+
+    with ray_internals.on_loopback():
         ray.init(
             address="local",
             num_cpus=n_cpus,
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=False,
+            job_config=ray_internals.job_config(),
         )
 
 
-def _print_shortly(message: Mapping[str, Any], **_: Any) -> None:
+def _print_shortly(message: Mapping[str, Any]) -> None:
     """What Ray says of lost nodes and processes, without the page of its log that it adds."""
     for text in message["lines"]:
         sys.stderr.write(f"Ray: {text.strip().splitlines()[0].split('. ')[0].rstrip('.')}\n")
 
 
-@contextmanager
-def _no_sigterm_handler_of_rays() -> Iterator[None]:
-    """Ray's start sets two, which end the process wherever it is."""
-    utils = ray._private.utils
-    before = utils.set_sigterm_handler
-    utils.set_sigterm_handler = lambda _handler: None
-    try:
-        yield
-    finally:
-        utils.set_sigterm_handler = before
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """A Ray that is started here can be reached from this machine alone, with its token.
-
-    It takes the address of an outer interface, and listens on all, unless it is told as if it were on a laptop with
-    another system: there is no public setting, and it resolves "127.0.0.1" away.
-    """
-    constants, name = ray._private.ray_constants, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-    before = constants.ENABLE_RAY_CLUSTER, os.environ.get(name)
-    constants.ENABLE_RAY_CLUSTER, os.environ[name] = False, "0"
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = before[0]
-        del os.environ[name]
-        if before[1] is not None:
-            os.environ[name] = before[1]
-
-
 def _join(address: str) -> None:
-    """Connect to a running cluster; ValueError says why not, at once where nothing listens (Ray tries for minutes)."""
+    """Connect to a running cluster; UserError says why not, at once where nothing listens (Ray tries for minutes)."""
+    import ray
+
     try:
         if address != "auto" and (host := urlsplit(address if "//" in address else f"//{address}")).port:
             socket.create_connection((host.hostname, host.port), timeout=10).close()
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            # A client's job is that of a server elsewhere, which has no folders of ours.
+            job_config=None if address.startswith("ray://") else ray_internals.job_config(),
+        )
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise ValueError(
+        raise UserError(
             f"--address {address}: no Ray cluster could be joined ({reason}). Check the address; a cluster with token "
             "authentication wants RAY_AUTH_MODE=token and its token here too."
         ) from error

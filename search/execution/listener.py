@@ -1,15 +1,29 @@
 """What Ray Tune tells the driver, passed on to the recorder."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from typing import Any
 
-import ray
 from ray import tune
 
+from search.errors import SearchError
+from search.execution import ray_internals
 from search.execution.recorder import Recorder
+
+NO_WORKER_S = (5.0, 90.0)
+"""How long a local Ray may be without any worker, from its start on: if one has left its last words, and if none has.
+
+Ray waits a minute for one that was killed while it started, and then starts another.
+"""
+_NO_WORKER = "no worker can be started"
+_UNABLE = "error raised in its creation task|failed to import on the worker"
+"""In what Ray says of an actor that never came to life, for an exception."""
+_LOST = "actor (died|is dead)|unavailable|out of memory"
+"""In what Ray says of an actor, or its host, that is there no more."""
 
 
 class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untyped
@@ -18,6 +32,10 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
     def __init__(self, recorder: Recorder, interrupted: Event) -> None:
         self.error: Exception | None = None
         """What ended the search, as it was raised: Tune makes a traceback's text of it."""
+        self._worker_lived = False
+        self._worker_seen = time.monotonic()
+        self._worker_asked = 0.0
+        self._report_came = False
         self._recorder = recorder
         self._interrupted = interrupted
 
@@ -26,27 +44,58 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         """A worker begins with a pack."""
+        self._worker_lived = True
         with self._noted():
             self._recorder.start(trial.config["pack"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
         """A worker has sent a report."""
+        self._report_came = True
         with self._noted():
             self._recorder.record(trial.config["pack"], result["report"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        """A worker was lost, and the pack gets another."""
+        with self._noted():
+            self._stop_if_all_would_fail(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         """A pack was given up."""
         if self.error is None:
             with self._noted():
+                self._stop_if_all_would_fail(trial)
+                if not self._worker_lived:
+                    raise SearchError(f"{_NO_WORKER}: {_last_line(_last_failure(trial))}")
                 self._recorder.fail(trial.config["pack"], _failure(trial))
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
         """Tune has handled an event, or waited for one in vain for a moment."""
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        if dead := _dead_processes():
+        if dead := " and ".join(sorted(ray_internals.dead_processes() & {"raylet", "gcs_server"})):
             # Ray itself would end this process seconds later, with pages of its own log.
-            raise RuntimeError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
+            raise SearchError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
+
+        if not self._worker_lived:
+            self._stop_if_no_worker_starts()
+
+    def _stop_if_no_worker_starts(self) -> None:
+        """Raise SearchError if there has been no process of a worker for a while: Ray would try for ever."""
+        now = time.monotonic()
+        if now > self._worker_asked + 1:
+            self._worker_asked = now
+            if ray_internals.has_worker_processes():
+                self._worker_seen = now
+        words = ray_internals.last_words_of_workers() if now > self._worker_seen + min(NO_WORKER_S) else ""
+        if words or now > self._worker_seen + max(NO_WORKER_S):
+            raise SearchError(f"{_NO_WORKER}: {words or 'they end as they start, without a word'}")
+
+    def _stop_if_all_would_fail(self, trial: Any) -> None:
+        """Raise SearchError if this trial failed of what would come to any other: a module missing, for instance."""
+        text = _last_failure(trial)
+        # What a trial can fail of, `train_pack` reports; so the first error of its own is one of the workers.
+        if re.search(_UNABLE, text) or (text and not self._report_came and not _is_loss(text)):
+            raise SearchError(f"{_NO_WORKER}: {_last_line(text)}")
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -58,15 +107,24 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
 
 
 def _failure(trial: Any) -> str:
-    """Why Tune gave a trial up, from the text that it keeps of the last failure."""
-    last = str(trial.get_error() or "").rpartition("Failure #")[2].strip()
-    if not last or re.search("actor (died|is dead)|unavailable|out of memory", last):
-        return "its worker was lost too often"
-    return last.splitlines()[-1]
+    """Why Tune gave a trial up."""
+    text = _last_failure(trial)
+    return "its worker was lost too often" if not text or _is_loss(text) else _last_line(text)
 
 
-def _dead_processes() -> str:
-    """Those processes of the local Ray without which it cannot go on, and which have died; empty for a cluster."""
-    node = ray._private.worker._global_node  # there is no public way to ask
-    died = {kind for kind, _process in node.dead_processes()} if node is not None else set()
-    return " and ".join(sorted(died & {"raylet", "gcs_server"}))
+def _is_loss(text: str) -> bool:
+    """Whether a worker is gone without an exception of its own."""
+    return bool(re.search(_LOST, text)) and "Traceback (most recent" not in text
+
+
+def _last_line(text: str) -> str:
+    """That of the last exception in a text, if there is any."""
+    lines = text.splitlines() or ["Ray does not say why"]
+    return next((line for line in reversed(lines) if re.match(r"[A-Za-z_][\w.]*: ", line)), lines[-1].strip())
+
+
+def _last_failure(trial: Any) -> str:
+    """The text of a trial's last failure, in the file that Tune keeps of them; empty if there is none."""
+    path = trial.error_file  # not `trial.get_error`, which looks where Tune copies the file to, hours later
+    text = Path(path).read_text(encoding="utf-8") if path is not None and Path(path).exists() else ""
+    return text.rpartition("Failure #")[2].strip()

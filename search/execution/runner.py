@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import ray
 
 from ae_model.errors import UserError
 from search.errors import SearchError
@@ -88,6 +87,8 @@ def trial_resources(resources: ResourceSettings) -> dict[str, float]:
     Raises:
         UserError: If no node has them: Ray would wait for such a node for ever.
     """
+    import ray
+
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
     gpus = float(has_gpus) if resources.gpus_per_trial is None else resources.gpus_per_trial
     cpus = resources.cpus_per_trial

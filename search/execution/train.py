@@ -45,7 +45,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     from search.execution.connection import connected_ray
     from search.execution.runner import run_round, trial_resources
 
-    with connected_ray(address, resources) as tune_cap:
+    with connected_ray(address, resources, log=directory / "ray.log") as tune_cap:
         given = trial_resources(resources)
         options = WorkerOptions(
             device="cuda" if given["GPU"] else "cpu",

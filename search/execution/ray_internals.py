@@ -1,0 +1,184 @@
+"""Names of Ray's that it does not promise to keep, each used in one function here and nowhere else.
+
+A release of Ray that drops one fails by its name, here and in `tests/search/execution/test_ray_internals.py`.
+"""
+
+import importlib
+import os
+import site
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import ae_model
+import search
+
+PRIVATE_NAMES = (
+    "ray._private.utils.set_sigterm_handler",
+    "ray._private.ray_constants.ENABLE_RAY_CLUSTER",
+    "ray._private.node.wait_for_persisted_port",
+    "ray._private.worker.print_to_stdstream",
+    "ray._private.worker._global_node",
+    "ray._private.node.Node.dead_processes",
+    "ray._private.node.Node.live_processes",
+    "ray._private.node.Node.get_logs_dir_path",
+    "ray.job_config.JobConfig._runtime_env_has_working_dir",
+    "ray.job_config.JobConfig._py_driver_sys_path",
+)
+"""All that are used; `JobConfig`'s last one is an attribute of its objects."""
+
+
+def find(name: str) -> tuple[Any, str, Any]:
+    """A private name of Ray's: the module or class it belongs to, its last part, and its value.
+
+    Raises:
+        RuntimeError: If this Ray does not have it.
+    """
+    import ray
+
+    assert name in PRIVATE_NAMES
+    path, _, last = name.rpartition(".")
+    try:
+        try:
+            owner = importlib.import_module(path)
+        except ModuleNotFoundError:  # it is a class
+            module, _, kind = path.rpartition(".")
+            owner = getattr(importlib.import_module(module), kind)
+            if last == "_py_driver_sys_path":
+                owner = owner()
+        return owner, last, getattr(owner, last)
+    except (ImportError, AttributeError):
+        raise RuntimeError(
+            f"{name} is needed, but Ray {ray.__version__} does not have it. Install the version of Ray that "
+            "ae-search asks for."
+        ) from None
+
+
+@contextmanager
+def _replaced(name: str, value: Any) -> Iterator[None]:
+    owner, last, before = find(name)
+    setattr(owner, last, value)
+    try:
+        yield
+    finally:
+        setattr(owner, last, before)
+
+
+@contextmanager
+def no_sigterm_handlers() -> Iterator[None]:
+    """Ray's start sets two, which end the process wherever it is."""
+    with _replaced("ray._private.utils.set_sigterm_handler", lambda _handler: None):
+        yield
+
+
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """Ray's start waits half a minute for its first process in C++, where no other thread of Python's can run."""
+    name = "ray._private.node.wait_for_persisted_port"
+    wait = find(name)[2]
+
+    def wait_in_turns(*arguments: Any, timeout_ms: int) -> int:
+        give_up = time.monotonic() + timeout_ms / 1000
+        while True:
+            try:
+                return int(wait(*arguments, timeout_ms=min(timeout_ms, 50)))
+            except Exception:
+                if time.monotonic() >= give_up:
+                    raise
+            time.sleep(0.01)
+
+    with _replaced(name, wait_in_turns):
+        yield
+
+
+@contextmanager
+def messages_printed_by(write: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """What Ray says of lost nodes and processes is given to a function instead of printed with pages of its log."""
+    with _replaced("ray._private.worker.print_to_stdstream", lambda message, **_: write(message)):
+        yield
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """A Ray that is started here can be reached from this machine alone, with its token.
+
+    It takes the address of an outer interface, and listens on all, unless it is told as if it were on a laptop with
+    another system: there is no public setting, and it resolves "127.0.0.1" away.
+    """
+    name = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+    before = os.environ.get(name)
+    with _replaced("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False):
+        os.environ[name] = "0"
+        try:
+            yield
+        finally:
+            del os.environ[name]
+            if before is not None:
+                os.environ[name] = before
+
+
+def dead_processes() -> set[str]:
+    """The kinds of those processes of a Ray that this process has started which have died, such as "raylet"."""
+    node = find("ray._private.worker._global_node")[2]
+    find("ray._private.node.Node.dead_processes")
+    return {kind for kind, _process in node.dead_processes()} if node is not None else set()
+
+
+def has_worker_processes() -> bool:
+    """Whether the Ray that this process has started has any, busy, idle or just starting; True for a cluster."""
+    node = find("ray._private.worker._global_node")[2]
+    find("ray._private.node.Node.live_processes")
+    if node is None or not node.is_head():
+        return True
+    for kind, process in node.live_processes():
+        if kind == "raylet":
+            with suppress(psutil.NoSuchProcess):
+                return any(_is_worker(child) for child in psutil.Process(process.pid).children())
+    return True  # without a raylet there are other worries
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        name = process.name()  # Ray's two agents take such names too
+        if name.startswith("ray::") and not name.startswith(("ray::Dashboard", "ray::RuntimeEnv")):
+            return True
+        return any("default_worker.py" in text for text in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def last_words_of_workers() -> str:
+    """The last line that workers have written to standard error before they knew where else to; empty if none has."""
+    node = find("ray._private.worker._global_node")[2]
+    find("ray._private.node.Node.get_logs_dir_path")
+    lines = (Path(node.get_logs_dir_path()) / "raylet.err").read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def job_config() -> Any:
+    """A `JobConfig` by which workers find our packages where the driver does, and nothing that lies about.
+
+    Ray puts the driver's working directory and its script's in front of the workers' module path, where a folder
+    `search` in them hides ours. There is no public way to be without, but for a job that has a `working_dir`, which
+    takes an agent, an upload and seconds.
+    """
+    from ray.job_config import JobConfig
+
+    class OwnPaths(JobConfig):  # type: ignore[misc]  # Ray's classes are untyped
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True
+
+    find("ray.job_config.JobConfig._runtime_env_has_working_dir")
+    find("ray.job_config.JobConfig._py_driver_sys_path")
+    return OwnPaths(_py_driver_sys_path=_own_folders())
+
+
+def _own_folders() -> list[str]:
+    """Where our packages lie, unless every Python of this installation looks there anyway."""
+    known = {Path(folder).resolve() for folder in (*site.getsitepackages(), site.getusersitepackages())}
+    own = dict.fromkeys(Path(package.__path__[0]).resolve().parent for package in (search, ae_model))
+    return [str(folder) for folder in own if folder not in known]
