@@ -35,10 +35,6 @@ def told(error: Exception, *, debug: bool) -> tuple[str, int]:
     Returns:
         The message, and the exit status: 2 for what the user can fix, 1 for anything else.
     """
-    if _raised_here(error, ValueError):
-        return str(error), 2
-    if _raised_here(error, RuntimeError):
-        return str(error), 1
     if isinstance(error, UserError):
         return str(error.renamed(lambda argument: _OPTIONS.get(argument, argument))), 2
     if isinstance(error, SearchError):
@@ -53,12 +49,6 @@ def told(error: Exception, *, debug: bool) -> tuple[str, int]:
         "This is a fault of ae-search or of a library, not of your input.",
         1,
     )
-
-
-def _raised_here(error: Exception, kind: type[Exception]) -> bool:
-    """Whether it is a plain error with a sentence for people, from a module that has no better type for it yet."""
-    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
-    return type(error) is kind and frame.f_globals["__name__"].partition(".")[0] in ("search", "ae_model")
 
 
 def _written_down(error: Exception) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ae_model.errors import UserError
 from search.errors import SearchError
 from search.execution import ray_internals
+from search.execution.machine import usable_cpus
 from search.execution.native_stderr import native_stderr_in
 from search.execution.signals import late_interrupts, own_sigterm
 from search.execution.watch import watched
@@ -112,7 +113,7 @@ def _environment() -> Iterator[None]:
 
 def _start(resources: ResourceSettings) -> None:
     """Start a Ray that ends with this process."""
-    n_cpus = len(os.sched_getaffinity(0))
+    n_cpus = usable_cpus()
     if resources.max_concurrent_trials:
         # Fewer CPUs rather than Tune's own cap, which can hang when an actor is slow to leave.
         n_cpus = min(n_cpus, resources.max_concurrent_trials * resources.cpus_per_trial)
