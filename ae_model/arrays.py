@@ -119,9 +119,14 @@ def samples_from_data_frame(
     values = np.stack([_numbers(place, name, frame[keys[name]].to_numpy()) for name in names], axis=1)
     return Samples(
         values=checked_values(values, place, names),
-        labels=None if label_column is None else np.array(frame[keys[label_column]].to_numpy()),
+        labels=None if label_column is None else _labels(frame[keys[label_column]].to_numpy()),
         feature_names=tuple(names),
     )
+
+
+def _labels(column: np.ndarray) -> np.ndarray:
+    # Texts come as objects, and become what they are where a file is read.
+    return np.array(column.tolist() if column.dtype == object else column)
 
 
 def _numbers(place: str, name: str, column: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def feature_columns(
     elif "" in names:
         raise UserError(
             f"{place}: every column must have a name, but that of column {names.index('')} (counted from 0) is empty. "
-            "Name it; if it is the index that pandas writes, save with index=False."
+            "Name it."
         )
     if not names or n_rows == 0:
         raise UserError(

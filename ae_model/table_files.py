@@ -16,6 +16,9 @@ from ae_model.samples import Samples, checked_values, unreadable
 if TYPE_CHECKING:
     import pyarrow
 
+_ROW_NAMES = ("", "__index_level_0__")
+"""What pandas calls its index, the first column of a .csv file and the last of a .parquet file."""
+
 
 def read_csv(path: Path, label_column: str | None, features: Sequence[str] | None, header: bool | None) -> Samples:
     """A text file in UTF-8 with commas; the arguments are those of `read_samples`.
@@ -41,7 +44,7 @@ def read_csv(path: Path, label_column: str | None, features: Sequence[str] | Non
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
     samples = _from_table(path, table, label_column, features)
-    return samples if header is not None or note is None else replace(samples, notes=(note,))
+    return samples if header is not None or note is None else replace(samples, notes=(note, *samples.notes))
 
 
 def read_parquet(path: Path, label_column: str | None, features: Sequence[str] | None) -> Samples:
@@ -79,10 +82,17 @@ def _row_bytes(kind: "pyarrow.DataType") -> int:
 def _from_table(
     path: Path, table: "pyarrow.Table", label_column: str | None, features: Sequence[str] | None
 ) -> Samples:
-    names = feature_columns(str(path), table.column_names, table.num_rows, label_column, features)
+    columns, notes = table.column_names, []
+    rows = [name for name in (*columns[:1], *columns[-1:]) if name in _ROW_NAMES and name != label_column]
+    if rows and len(columns) > 1:
+        notes.append(f"{path.name}: the column without a name is taken for the rows' names, not for a feature")
+        columns = [name for name in columns if name != rows[0]]
+    names = feature_columns(str(path), columns, table.num_rows, label_column, features)
     labels = None if label_column is None else _labels(path, label_column, table[label_column])
     values = np.stack([_numbers(path, name, table[name]) for name in names], axis=1)
-    return Samples(values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names))
+    return Samples(
+        values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names), notes=tuple(notes)
+    )
 
 
 def _labels(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray:

@@ -109,6 +109,8 @@ def bottleneck(
     if explained_variance:
         wanted = parse_settings({"bottleneck": {"explained_variance": explained_variance}}).bottleneck
     dataset = load_data(settings)
+    for note in dataset.notes:
+        print(note, file=sys.stderr)
     proposal = propose_code_sizes(dataset, wanted)
     n_samples, n_features = dataset.development.shape
     sizes = (

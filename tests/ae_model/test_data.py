@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from ae_model import Dataset, load_dataset
+from ae_model import Dataset, UserError, dataset_from_arrays, load_dataset
 from ae_model.data import source_name
 from ae_model.named_sources import TORCHVISION_SOURCES
 
@@ -223,3 +224,165 @@ def test_source_name_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "pictures").mkdir()
     monkeypatch.chdir(tmp_path / "pictures")
     assert source_name(".") == "pictures"
+
+
+def equal(first: Dataset, second: Dataset) -> None:
+    """Both hold the same in all that a search or an evaluation reads."""
+    assert first.fingerprint() == second.fingerprint()
+    for name in ("development", "test", "development_labels", "test_labels"):
+        one, other = getattr(first, name), getattr(second, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+    assert first.image_shape == second.image_shape
+    assert first.feature_names == second.feature_names
+    assert first.value_range == second.value_range
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("options", [{}, {"seed": 5, "max_samples": 20, "test_fraction": 0.3}])
+def test_an_array_is_split_as_the_same_array_in_a_file(tmp_path: Path, dtype: type, options: dict[str, int]) -> None:
+    """To the row, whatever its type; uint8 stays uint8."""
+    x = np.random.default_rng(0).integers(0, 200, (50, 4)).astype(dtype)
+    labels = np.arange(50)
+    np.savez(tmp_path / "x.npz", x=x, y=labels)
+    equal(dataset_from_arrays(x, labels=labels, **options), load_dataset(tmp_path / "x.npz", **options))
+
+
+def test_an_array_with_all_that_an_archive_can_hold(tmp_path: Path) -> None:
+    """A test split of its own, labels, an image's shape and names; uint8 images have their type's range."""
+    x, test = (np.random.default_rng(seed).integers(0, 256, (9, 6), np.uint8) for seed in (0, 1))
+    names = list("abcdef")
+    np.savez(
+        tmp_path / "x.npz",
+        x=x,
+        y=np.arange(9),
+        x_test=test,
+        y_test=-np.arange(9),
+        image_shape=(2, 3),
+        feature_names=names,
+    )
+    made = dataset_from_arrays(
+        x,
+        name="pictures",
+        test=test,
+        labels=np.arange(9),
+        test_labels=-np.arange(9),
+        image_shape=(2, 3),
+        feature_names=names,
+    )
+    equal(made, load_dataset(tmp_path / "x.npz"))
+    assert made.name == "pictures"
+    assert made.value_range == (0.0, 255.0)
+
+
+def frame() -> pd.DataFrame:
+    """Numbers of several types and a column of texts, with an index that is no feature."""
+    rng = np.random.default_rng(0)
+    columns = {"a": rng.random(30), "kind": ["x", "y", "z"] * 10, 7: rng.integers(0, 9, 30), "c": [True, False] * 15}
+    return pd.DataFrame(columns, index=range(100, 130))
+
+
+def test_a_data_frame_is_read_as_its_csv_file_is(tmp_path: Path) -> None:
+    """Columns are features by their names, one is the labels, the index is none."""
+    frame().astype({"c": int}).to_csv(tmp_path / "x.csv", index=False)
+    made = dataset_from_arrays(frame(), label_column="kind", seed=3)
+    equal(made, load_dataset(tmp_path / "x.csv", label_column="kind", seed=3))
+    assert made.feature_names == ("a", "7", "c")
+
+
+def test_a_data_frames_test_split_has_its_columns_in_any_order() -> None:
+    """They are found by their names."""
+    test = frame()[["c", 7, "kind", "a"]][:4]
+    made = dataset_from_arrays(frame(), test=test, label_column="kind")
+    np.testing.assert_array_equal(made.test, made.development[:4])
+    assert made.test_labels.tolist() == ["x", "y", "z", "x"]
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_a_data_set_shares_no_memory_with_the_arrays(own_test: bool) -> None:
+    """The caller's arrays stay writable, and what is written into them does not reach the data set."""
+    x, test = np.zeros((20, 3), np.float32), np.zeros((5, 3), np.float32)
+    made = dataset_from_arrays(x, test=test if own_test else None)
+    x += 1
+    test += 1
+    assert not made.development.any()
+    assert not made.test.any()
+    assert not made.development.flags.writeable
+
+
+X = np.random.default_rng(0).random((20, 4))
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "message"),
+    [
+        (X[0], {}, r"data: the shape must be \(n_samples, n_features\), but is \(4,\)"),
+        (np.where(X[2, 1] == X, np.nan, X), {}, r"data: row 2 \(counted from 0\), column 1: .* but is nan"),
+        ([[1, 2], [3]], {}, r"data: must be an array \(.*inhomogeneous"),
+        (frame(), {}, r"data: row 0 \(counted from 0\), column 'kind': a value must be a number, but is 'x'"),
+        (frame(), {"label_column": "sort"}, r"label_column = 'sort' must be a column, but they are \['a', 'kind'"),
+        (frame(), {"label_column": "kind", "labels": range(30)}, "label_column or are given"),
+        (frame(), {"label_column": "kind", "feature_names": list("abc")}, "feature_names is for arrays"),
+        (pd.DataFrame({"t": pd.to_datetime(["2020"] * 9)}), {}, r"column 't': .*datetime64"),
+        (pd.DataFrame({"n": pd.array([1, pd.NA, 3], "Int64")}), {}, r"row 1 .*column 'n': .*(nan|<NA>)"),
+        (pd.DataFrame(X, columns=list("aabc")), {}, "'a' stands more than once"),
+        (frame()[["a", "c"]], {"test": frame()[["a"]]}, "data: the test split: the column 'c' is missing"),
+        (X, {"label_column": "kind"}, "label_column is for DataFrames alone"),
+        (X, {"labels": [1, 2]}, r"labels must have the shape \(20,\), but has \(2,\)"),
+        (X, {"test_labels": [1, 2]}, "no test split"),
+        (X, {"test": X[:, :3]}, "the test split: must have as many features as x, but they have 3 and 4"),
+        (X, {"image_shape": (3, 3)}, r"image_shape must be .* of 4 pixels in all, but is \(3, 3\)"),
+        (X, {"feature_names": ["a"]}, "feature_names must hold 4 names, but holds 1"),
+        (X, {"value_range": (1.0, 0.0)}, r"value_range must be two finite numbers.*\(1\.0, 0\.0\)"),
+        (X, {"value_range": (0.0, 0.5)}, r"value_range = \(0\.0, 0\.5\) must hold all values"),
+        (X, {"max_samples": 1}, "max_samples must be at least 2, but is 1"),
+        (X, {"test_fraction": float("nan")}, "test_fraction must lie between 0 and 1, but is nan"),
+        (X, {"test_fraction": 0.99}, "test_fraction=0.99 of 20 leaves 0 and 20"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(x: object, options: dict[str, object], message: str) -> None:
+    """As files are: one line that names what came; the argument is told if it is about one."""
+    with pytest.raises(UserError, match=message) as caught:
+        dataset_from_arrays(x, **options)
+    assert "\n" not in str(caught.value)
+    assert caught.value.argument is None or caught.value.argument in str(caught.value)
+
+
+def test_notes_tell_what_was_decided(tmp_path: Path) -> None:
+    """About a first line of numbers; and where `header` says what it is, there is nothing to tell."""
+    values = np.random.default_rng(0).random((20, 4)).tolist()
+    lines = ["400,401,402,403", *(",".join(map(str, row)) for row in values), ""]
+    (tmp_path / "spectra.csv").write_text("\n".join(lines))
+    data = load_dataset(tmp_path / "spectra.csv")
+    assert data.feature_names == ("400", "401", "402", "403")
+    assert data.notes == (
+        "spectra.csv: its first line (400, 401, 402, ...) is taken for the header, because its numbers rise and those "
+        "below it do not; header=False makes it a sample",
+    )
+    assert load_dataset(tmp_path / "spectra.csv", header=True).notes == load_dataset("digits").notes == ()
+    assert len(load_dataset(tmp_path / "spectra.csv", header=False).test) == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "argument"),
+    [
+        ("digits", {"max_samples": 1}, "max_samples"),
+        ("digits", {"header": True}, "header"),
+        ("digits", {"test_fraction": 1.5}, "test_fraction"),
+        ("mnist", {"data_dir": "nowhere", "download": False}, "data_dir"),
+        ("x.npy", {"label_column": "kind"}, "label_column"),
+    ],
+)
+def test_errors_name_the_argument(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, options: dict[str, object], argument: str
+) -> None:
+    """Whoever calls it otherwise can put in their own name."""
+    monkeypatch.chdir(tmp_path)
+    numbered(tmp_path / "x.npy", 9)
+    with pytest.raises(UserError) as caught:
+        load_dataset(source, **options)
+    assert caught.value.argument == argument
+    assert "data." not in str(caught.value).replace("data.MNIST", "")
+    assert f"data.{argument}" in str(caught.value.renamed(lambda name: f"data.{name}"))

@@ -2,16 +2,20 @@
 
 import io
 import re
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow
 import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from ae_model import UserError
 from ae_model.readers import read_samples
 from ae_model.samples import checked_values
 
@@ -112,12 +116,88 @@ CSV = "\n".join(",".join(str(value) for value in row) for row in VALUES.tolist()
     ],
 )
 def test_csv_with_and_without_header(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
-    """The first line is data where all of its cells are numbers."""
+    """The first line is data where all of its cells are numbers, in no order."""
     samples = read_samples(written(tmp_path / "x.csv", text))
     np.testing.assert_array_equal(samples.values, VALUES.astype(np.float32))
     assert samples.values.dtype == np.float32
     assert samples.feature_names == names
     assert samples.labels is samples.value_range is samples.image_shape is None
+
+
+SPECTRA = np.random.default_rng(0).random((6, 5)).round(3)
+RISING = np.sort(SPECTRA, axis=1)
+
+
+def csv_text(first: str, rows: np.ndarray) -> str:
+    """A first line above rows of numbers."""
+    return "\n".join([first, *(",".join(map(str, row)) for row in rows.tolist()), ""])
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "header", "words"),
+    [
+        ("400.0,401.5,402.9,404.1,405.6", SPECTRA, True, "(400.0, 401.5, 402.9, ...) is taken for the header"),
+        ("2500,1900,1200,700,400", SPECTRA, True, "its numbers fall"),
+        ("400,410,420,430,440", RISING, True, "evenly spaced"),
+        ("0,1,2,3,4", RISING, True, "pandas"),
+        ("400,411,423,437,440", RISING, False, "like the lines below it; header=True"),
+        ("400,411,423,437,440", RISING[:, ::-1], True, "its numbers rise"),
+        ("0.1,0.5,0.2,0.9,0.4", SPECTRA, False, ""),
+        ("1,1,2,3,4", SPECTRA, False, ""),
+    ],
+)
+def test_a_first_line_of_numbers_is_a_header_where_it_is_not_like_the_rest(
+    tmp_path: Path, first: str, rows: np.ndarray, header: bool, words: str
+) -> None:
+    """Such as wavelengths; what was decided is in the notes, if the line might be either, and `header` overrides it."""
+    path = written(tmp_path / "x.csv", csv_text(first, rows))
+    names = tuple(first.split(","))
+    samples = read_samples(path)
+    assert len(samples.values) == len(rows) + (not header)
+    assert samples.feature_names == (names if header else ("f0", "f1", "f2", "f3", "f4"))
+    np.testing.assert_array_equal(samples.values[-len(rows) :], rows.astype(np.float32))
+    assert len(samples.notes) == bool(words)
+    assert all(note.startswith("x.csv: ") and words in note for note in samples.notes)
+    denied = read_samples(path, header=False)
+    assert (len(denied.values), denied.notes) == (len(rows) + 1, ())
+    if words:
+        said = read_samples(path, header=True)
+        assert (said.feature_names, len(said.values), said.notes) == (names, len(rows), ())
+
+
+def test_a_single_line_of_numbers_is_a_sample(tmp_path: Path) -> None:
+    """There is nothing else that it could name."""
+    assert read_samples(written(tmp_path / "x.csv", "1,2,4\n")).values.tolist() == [[1, 2, 4]]
+
+
+def test_a_number_above_texts_is_a_name(tmp_path: Path) -> None:
+    """A column of labels has a number for a name like the others."""
+    path = written(tmp_path / "x.csv", "7,3,5\n1,2,a\n3,4,b\n")
+    samples = read_samples(path, features=["3", "7"])
+    assert samples.values.tolist() == [[2, 1], [4, 3]]
+    with pytest.raises(ValueError, match=r"row 0 .*column '5'.*'a'"):
+        read_samples(path)
+
+
+def test_known_features_decide_about_the_header(tmp_path: Path) -> None:
+    """What a model was trained on is found again, whichever way the first line was taken then, and without a note."""
+    path = written(tmp_path / "x.csv", csv_text("400,410,420,430,440", SPECTRA))
+    for header, names in ((True, ("400", "410", "420", "430", "440")), (False, ("f0", "f1", "f2", "f3", "f4"))):
+        trained_on = read_samples(path, header=header)
+        again = read_samples(path, features=trained_on.feature_names)
+        assert trained_on.feature_names == again.feature_names == names
+        np.testing.assert_array_equal(trained_on.values, again.values)
+        assert again.notes == ()
+    with pytest.raises(ValueError, match=r"'401' is missing. The columns are \['400', '410'"):
+        read_samples(path, features=["401"])
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.npz", "x.parquet"])
+def test_a_header_is_for_csv_alone(tmp_path: Path, name: str) -> None:
+    """Other files say what their columns are called."""
+    with pytest.raises(UserError, match=f"{name}: header is for .csv files alone") as caught:
+        read_samples(written(tmp_path / name, npy_bytes(VALUES)), header=True)
+    assert caught.value.argument == "header"
 
 
 def table_bytes(suffix: str) -> bytes:
@@ -142,6 +222,26 @@ def test_features_choose_columns_in_their_order(tmp_path: Path, suffix: str) -> 
     samples = read_samples(written(tmp_path / f"x.{suffix}", table_bytes(suffix)), features=["b", "a"])
     np.testing.assert_array_equal(samples.values, [[2.5, 1], [4.5, 3], [6.5, 5]])
     assert samples.feature_names == ("b", "a")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("rows", [["p1", "p2", "p3"], [0, 1, 2]], ids=["texts", "numbers"])
+def test_the_index_that_pandas_writes_is_no_feature(tmp_path: Path, suffix: str, rows: list[object]) -> None:
+    """It has no name and names the rows, and the notes say so; as labels it can be had too."""
+    cells = [[1.0, 4.0], [2.0, 5.0], [3.0, 7.0]]
+    content: bytes | str = ",a,b\n" + "".join(f"{row},{a},{b}\n" for row, (a, b) in zip(rows, cells, strict=True))
+    if suffix == ".parquet":
+        content = parquet_bytes(a=[1.0, 2.0, 3.0], b=[4.0, 5.0, 7.0], __index_level_0__=rows)
+    path = written(tmp_path / f"table{suffix}", content)
+    samples = read_samples(path)
+    assert samples.feature_names == ("a", "b")
+    np.testing.assert_array_equal(samples.values, np.array(cells, np.float32))
+    (note,) = samples.notes
+    assert "column without a name is taken for the rows' names" in note
+    labelled = read_samples(path, label_column="" if suffix == ".csv" else "__index_level_0__")
+    assert labelled.labels is not None
+    assert labelled.labels.tolist() == rows
+    assert labelled.notes == ()
 
 
 def test_parquet_keeps_uint8_and_makes_the_rest_float32(tmp_path: Path) -> None:
@@ -178,6 +278,45 @@ def test_subfolders_are_labels(tmp_path: Path) -> None:
     for name in ("cat/1.png", "cat/2.PNG", "dog/old/1.png"):
         written(tmp_path / name, image_bytes(pixels(2, 2)))
     assert read_samples(tmp_path).labels.tolist() == ["cat", "cat", "dog/old"]
+
+
+def test_train_and_test_folders_are_a_split(tmp_path: Path) -> None:
+    """What is below each gives the labels; a coloured image in one makes both RGB."""
+    arrays = {
+        "train/cat/1.png": pixels(2, 3, seed=1),
+        "train/dog/old/2.png": pixels(2, 3, seed=2),
+        "test/cat/3.png": pixels(2, 3, 3, seed=3),
+    }
+    for name, array in arrays.items():
+        written(tmp_path / name, image_bytes(array))
+    written(tmp_path / "notes.txt", "no image")
+    (tmp_path / ".cache").mkdir()
+    samples = read_samples(tmp_path)
+    grey = np.stack([arrays["train/cat/1.png"], arrays["train/dog/old/2.png"]])
+    np.testing.assert_array_equal(samples.values, np.repeat(grey[..., None], 3, axis=-1).reshape(2, -1))
+    np.testing.assert_array_equal(samples.test_values, arrays["test/cat/3.png"].reshape(1, -1))
+    assert samples.image_shape == (2, 3, 3)
+    assert samples.labels.tolist() == ["cat", "dog/old"]
+    assert samples.test_labels.tolist() == ["cat"]
+
+
+def test_train_and_test_folders_without_classes_have_no_labels(tmp_path: Path) -> None:
+    """Their own names are none."""
+    for name in ("train/1.png", "train/2.png", "test/3.png"):
+        written(tmp_path / name, image_bytes(pixels(2, 2)))
+    samples = read_samples(tmp_path)
+    assert (len(samples.values), len(samples.test_values)) == (2, 1)
+    assert samples.labels is samples.test_labels is None
+
+
+@pytest.mark.parametrize("other", ["valid/3.png", "3.png"])
+def test_a_folder_that_holds_more_is_not_a_split(tmp_path: Path, other: str) -> None:
+    """With a third subfolder, or an image beside the two, they are classes."""
+    for name in ("train/1.png", "test/2.png", other):
+        written(tmp_path / name, image_bytes(pixels(2, 2)))
+    samples = read_samples(tmp_path)
+    assert samples.test_values is None
+    assert sorted(samples.labels.tolist()) == sorted(["train", "test", str(Path(other).parent)])
 
 
 def test_one_coloured_image_makes_all_rgb(tmp_path: Path) -> None:
@@ -256,8 +395,7 @@ BAD = [
     ("underscore.csv", "a,b\n1,1_000\n", ["row 0", "column 'b'", "'1_000'"]),
     ("semicolon.csv", "a;b\n1;2\n", ["separated by commas"]),
     ("tabs.csv", "a\tb\n1\t2\n", ["separated by commas"]),
-    ("index.csv", ",a,b\n0,1,2\n", ["column 0", "empty", "index=False"]),
-    ("counted.csv", ",0,1\n0,1,2\n", ["column 0", "empty", "index=False"]),
+    ("nameless.csv", "a,,b\n0,1,2\n", ["column 1", "empty", "Name it"]),
     ("latin first.csv", "a,ü\n1,2\n".encode("latin-1"), ["must be UTF-8"]),
     ("ragged.csv", "a,b\n1,2\n3\n", ["cannot be read", "#3", "2 columns, got 1"]),
     ("repeated.csv", "a,b,a\n1,2,3\n", ["column names must differ", "'a'"]),
@@ -372,6 +510,63 @@ def test_object_arrays_are_never_unpickled(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(ValueError, match=rf"x\.{suffix}: cannot be read \(Object arrays cannot be loaded"):
         read_samples(path)
     assert not (tmp_path / "exploded").exists()
+
+
+def claiming(content: bytes) -> bytes:
+    """The same .npy file with a header that claims 3 * 10**13 values."""
+    changed = content.replace(b"(4, 3), }           ", b"(10000000000000, 3),}")
+    assert changed != content
+    return changed
+
+
+def test_claims_beyond_the_memory_are_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
+    """By the header, of an array and of an archive's member: the line says what is claimed and what there is."""
+    claimed = claiming(npy_bytes(VALUES))
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("x.npy", npy_bytes(VALUES))
+        file.writestr("x_test.npy", claimed)
+    sources = [written(tmp_path / "x.npy", claimed), written(tmp_path / "x.npz", archive.getvalue())]
+    for path in sources:
+        with pytest.raises(
+            UserError, match=r"array \(10000000000000, 3\) of float64, which takes 327\.4 TiB"
+        ) as caught:
+            read_samples(path)
+        assert re.search(r"[\d.]+ [KMGT]iB are available\. Use float32 or uint8", str(caught.value))
+
+
+def test_only_the_members_that_are_used_are_unpacked(tmp_path: Path) -> None:
+    """An archive may hold more than the samples, whatever its size."""
+    path = written(tmp_path / "x.npz", npz_bytes(x=VALUES))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model.npy", claiming(npy_bytes(VALUES)))
+    np.testing.assert_array_equal(read_samples(path).values, VALUES.astype(np.float32))
+
+
+def test_a_table_that_claims_more_than_the_memory_is_refused(tmp_path: Path) -> None:
+    """A column of one value takes no place in a Parquet file: the metadata tells what it takes in memory."""
+    content = parquet_bytes(**{name: pyarrow.nulls(10**6, pyarrow.float64()) for name in "abcdefghij"})
+    metadata, part = (parquet.ParquetFile(io.BytesIO(content)).metadata for _ in range(2))
+    while metadata.num_rows * 80 < psutil.virtual_memory().total:
+        metadata.append_row_groups(part)
+    metadata.write_metadata_file(tmp_path / "x.parquet")
+    words = f"claims to hold {metadata.num_rows} rows of 10 columns, which takes .* Use fewer rows"
+    with pytest.raises(UserError, match=words):
+        read_samples(tmp_path / "x.parquet")
+
+
+def test_images_beyond_the_memory_are_refused_by_their_heads(tmp_path: Path) -> None:
+    """Their number and size are known before one is decoded."""
+    content = image_bytes(np.zeros((13_000, 13_000), np.uint8))
+    for number in range(psutil.virtual_memory().total // 13_000**2 + 1):
+        (tmp_path / f"{number}.png").symlink_to(written(tmp_path / "one", content))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UserError, match=r"claims to hold \d+ grey images of 13000 x 13000 pixels, which takes"):
+            read_samples(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
 
 
 def test_checked_values_names_the_first_bad_cell() -> None:

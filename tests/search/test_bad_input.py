@@ -114,6 +114,7 @@ WRONG: list[Bad] = [
     *setting("data.test_fraction = 'half'", "data.test_fraction", "number", "'half'"),
     *setting("data.max_samples = 10.5", "data.max_samples", "integer", "10.5"),
     *setting("data.label_column = ['a']", "data.label_column", "string", "['a']"),
+    *setting("data.header = 'no'", "data.header", "boolean", "'no'"),
     *setting("bottleneck.explained_variance = 'most'", "bottleneck.explained_variance", "number", "'most'"),
     *setting("bottleneck.code_sizes = [2, '3']", "bottleneck.code_sizes", "integer", "'3'"),
     *setting("space.hidden = 6.5", "space.hidden", "6.5", '"128-64"'),
@@ -208,7 +209,7 @@ WRONG: list[Bad] = [
     data("constant.csv", "the samples must vary"),
     data("column.csv", "bottleneck", "1"),
     data("ragged.csv", "ragged.csv: ", "#3"),
-    data("text.csv", "text.csv: ", "row 2", "'c'", "'x'", "label_column"),
+    data("text.csv", "text.csv: ", "row 2", "'c'", "'x'", "data.label_column"),
     data("gap.csv", "gap.csv: ", "row 4", "'b'", "missing"),
     data("nan.csv", "nan.csv: ", "row 4", "'b'", "nan"),
     data("inf.csv", "inf.csv: ", "row 4", "'b'", "inf"),
@@ -219,6 +220,9 @@ WRONG: list[Bad] = [
     data("binary.csv"),
     data("small.csv", "data.label_column", "kind", label_column="kind"),
     data("column.csv", "column.csv: ", "0 feature columns", label_column="a"),
+    data("small.csv", "small.csv: ", "row 0", "'f0'", "'a'", "the data.label_column", header="false"),
+    data("small.parquet", "small.parquet: ", "data.header is for .csv", header="true"),
+    data("digits", "digits: ", "data.header is for .csv", header="true"),
     data("small.csv", "max_samples", "4", max_samples="2"),
     data("small.csv", "small.csv: ", "test_fraction=0.95", test_fraction="0.95"),
     words("run --data small.csv --set search.n_splits=9", "n_splits=9", "n_samples=8"),
@@ -245,7 +249,8 @@ WRONG: list[Bad] = [
     data("1d.npy", "1d.npy: ", "(n_samples, n_features)", "(7,)"),
     data("3d.npy", "3d.npy: ", "(n_samples, n_features)", "(5, 2, 3)"),
     data("rows.npy", "rows.npy: ", "empty", "(0, 3)"),
-    data("petabyte.npy"),
+    data("petabyte.npy", "petabyte.npy: ", "(10000000000000, 3)", "327.4 TiB of memory"),
+    data("petabyte.npz", "petabyte.npz: ", "(10000000000000, 3)", "327.4 TiB of memory"),
     data("negative.npy"),
     data("complex.npy", "complex.npy: ", "complex128"),
     data("text.npy", "text.npy: ", "<U1"),
@@ -255,7 +260,7 @@ WRONG: list[Bad] = [
     data("objects.npz", "objects.npz: ", "Object arrays"),
     data("names.npz", "names.npz: ", "Object arrays"),
     data("pickle.npy"),
-    data("small.npy", "small.npy: ", "label_column", label_column="a"),
+    data("small.npy", "small.npy: ", "data.label_column", label_column="a"),
     data("truncated.npz"),
     data("foreign.npz"),
     data("text.npz"),
@@ -273,20 +278,22 @@ WRONG: list[Bad] = [
     data("large", "large/a.png: ", "truncated"),
     data("larger", "larger/a.png: ", "3600000000 pixels"),
     data("one image", "one image: ", "samples"),
+    data("half split", "half split/test: ", "holds no image"),
+    data("uneven split", "uneven split/test/b.png: ", "3 x 2", "2 x 2"),
     data("none.csv", "none.csv", "no such file"),
     data("none", "none", "no such file", "digits"),
     data("small.csv/none.npy", "none.npy", "no such file"),
     data("x" * 300 + ".csv", "x.csv"),
     data("small.txt", "small.txt: ", "suffix", ".parquet"),
     data("Digits", "Digits: ", "no named source", "digits"),
-    data("mnist", "mnist", "data_dir", "'data'", download="false"),
-    data("mnist", "mnist", "data_dir", "'truncated'", download="false", data_dir="truncated"),
-    data("mnist", "mnist", "data_dir", "'short'", download="false", data_dir="short"),
-    data("mnist", "mnist", "data_dir", "'foreign'", download="false", data_dir="foreign"),
-    data("mnist", "mnist", "data_dir", "'pickles'", download="false", data_dir="pickles"),
-    data("mnist", "mnist", "data_dir", "'widths'", download="false", data_dir="widths"),
-    data("mnist", "mnist", "data_dir", "'labels'", download="false", data_dir="labels", max_samples="4"),
-    data("cifar10", "cifar10", "data_dir", "'pickles'", download="false", data_dir="pickles"),
+    data("mnist", "mnist", "data.data_dir = ", "'data'", download="false"),
+    data("mnist", "mnist", "data.data_dir = ", "'truncated'", download="false", data_dir="truncated"),
+    data("mnist", "mnist", "data.data_dir = ", "'short'", download="false", data_dir="short"),
+    data("mnist", "mnist", "data.data_dir = ", "'foreign'", download="false", data_dir="foreign"),
+    data("mnist", "mnist", "data.data_dir = ", "'pickles'", download="false", data_dir="pickles"),
+    data("mnist", "mnist", "data.data_dir = ", "'widths'", download="false", data_dir="widths"),
+    data("mnist", "mnist", "data.data_dir = ", "'labels'", download="false", data_dir="labels", max_samples="4"),
+    data("cifar10", "cifar10", "data.data_dir = ", "'pickles'", download="false", data_dir="pickles"),
     # names
     name("../x"),
     name("/x"),
@@ -412,7 +419,7 @@ def _png_of(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + struct.pack(">I", zlib.crc32(head)) + b"\0\0\0\xffIDAT"
 
 
-def _zip(**members: str) -> bytes:
+def _zip(**members: str | bytes) -> bytes:
     def save(file: io.BytesIO) -> None:
         with zipfile.ZipFile(file, "w") as archive:
             for member, content in members.items():
@@ -456,6 +463,7 @@ def _csv(header: str = "a,b,c", rows: list[list[float]] = ROWS, cell: str | None
 def _files() -> dict[str, bytes]:
     """The files that `WRONG` names, but for searches and models."""
     good = _csv()
+    petabyte = _npy(ROWS).replace(b"(10, 3), }          ", b"(10000000000000, 3),}")
     bomb = pickle.dumps(_Explosive(), protocol=2)
     return {
         "broken.toml": b"seed = [",
@@ -491,6 +499,7 @@ def _files() -> dict[str, bytes]:
         "dates.parquet": _parquet(a=pyarrow.array([2**31 - 1], pyarrow.int32()).view(pyarrow.date32())),
         "zone.parquet": _parquet(a=pyarrow.array([0], pyarrow.timestamp("s", tz="No/Where"))),
         "labels.parquet": _parquet(a=[1.0, 2.0], b=[[1], [1, 2]]),
+        "small.parquet": _parquet(a=[1.0, 2.0]),
         "small.npy": _npy(ROWS),
         "empty.npy": b"",
         "truncated.npy": _npy(ROWS)[:-9],
@@ -500,7 +509,8 @@ def _files() -> dict[str, bytes]:
         "1d.npy": _npy(np.ones(7)),
         "3d.npy": _npy(np.ones((5, 2, 3))),
         "rows.npy": _npy(np.ones((0, 3))),
-        "petabyte.npy": _npy(ROWS).replace(b"(10, 3), }          ", b"(10000000000000, 3),}"),
+        "petabyte.npy": petabyte,
+        "petabyte.npz": _zip(**{"x.npy": petabyte}),
         "negative.npy": _npy(ROWS).replace(b"(10, 3)", b"(-9, 3)"),
         "complex.npy": _npy([[1j, 2], [3, 4]]),
         "text.npy": _npy([["a", "b"]]),
@@ -529,6 +539,10 @@ def _files() -> dict[str, bytes]:
         "large/a.png": _png_of(10_000),
         "larger/a.png": _png_of(60_000),
         "one image/a.png": _png(2, 2),
+        "half split/train/a.png": _png(2, 2),
+        "half split/test/notes.txt": b"none yet",
+        "uneven split/train/a.png": _png(2, 2),
+        "uneven split/test/b.png": _png(2, 3),
         **_in("truncated/MNIST/raw", {file: content[:-1] for file, content in _mnist().items()}),
         **_in("short/MNIST/raw", dict.fromkeys(_mnist(), b"\0\0")),
         **_in("foreign/MNIST/raw", dict.fromkeys(_mnist(), good)),

@@ -225,6 +225,26 @@ def test_running_again_trains_nothing(search_copy: Path, settings: SearchSetting
     assert _what_was_found(search_copy) == found
 
 
+def test_running_again_makes_nothing_anew(search_copy: Path, settings: SearchSettings) -> None:
+    """Tables, pictures, model and evaluation of a finished search keep their time; what is missing is made again."""
+
+    def times() -> dict[Path, int]:
+        kept = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock"}
+        files = [path for path in search_copy.rglob("*") if path.is_file() and path.name not in kept]
+        return {path: path.stat().st_mtime_ns for path in files}
+
+    run_search(settings, results_dir=search_copy.parent)
+    before = times()
+    run_search(settings, results_dir=search_copy.parent)
+    assert times() == before
+    missing = [search_copy / "validation_mse.png", search_copy / "best" / "evaluation.json"]
+    for path in missing:
+        path.unlink()
+    run_search(settings, results_dir=search_copy.parent)
+    changed = {path for path, time in times().items() if before[path] != time}
+    assert changed == {*missing, search_copy / "best" / "feature_errors.png"}
+
+
 def test_a_wider_space_trains_only_what_is_new(search_copy: Path, settings: SearchSettings, local_ray: None) -> None:
     """Two more layer configurations are trained, the four old trials keep their values and times to the bit."""
     old = load_trials(search_copy).set_index("trial_id")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search import SearchSettings, load_trials
-from search.settings import to_toml
+from search.settings_files import to_toml
 
 AE_SEARCH = str(Path(sys.executable).with_name("ae-search"))
 NAMES = ("search/__init__.py", "ae_model/__init__.py", "torch.py", "data.py", "numpy.py", "ray.py", "settings.py")

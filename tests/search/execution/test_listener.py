@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search import SearchSettings
-from search.settings import to_toml
+from search.settings_files import to_toml
 
 COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml"]
 IN_WORKERS = "import os, sys\nif any('default_worker.py' in argument for argument in sys.orig_argv):\n    "

@@ -13,7 +13,7 @@ import pytest
 
 from search import SearchSettings, load_trials
 from search.execution.native_stderr import native_stderr_in
-from search.settings import to_toml
+from search.settings_files import to_toml
 
 COMMAND = [str(Path(sys.executable).with_name("ae-search")), "run", "settings.toml", "--name", "found"]
 STARTING = [

@@ -1,0 +1,45 @@
+"""The data set that the settings name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from search.data import load_data
+
+from ae_model import UserError, load_dataset
+from search.settings import load_settings
+
+
+@pytest.fixture
+def spectra(tmp_path: Path) -> Path:
+    """A table whose header holds wavelengths."""
+    path = tmp_path / "spectra.csv"
+    np.savetxt(path, np.random.default_rng(0).random((20, 4)), delimiter=",", header="400,401.5,403,405", comments="")
+    return path
+
+
+@pytest.mark.parametrize("header", [None, True, False])
+def test_settings_reach_the_reader(spectra: Path, header: bool | None) -> None:
+    """`data.header` too, and the seed."""
+    overrides = [f"data.source={spectra}", "seed=3", "data.max_samples=9", "data.test_fraction=0.4"]
+    if header is not None:
+        overrides.append(f"data.header={str(header).lower()}")
+    loaded = load_data(load_settings(overrides=overrides))
+    expected = load_dataset(spectra, seed=3, max_samples=9, test_fraction=0.4, header=header)
+    np.testing.assert_array_equal(loaded.development, expected.development)
+    np.testing.assert_array_equal(loaded.test, expected.test)
+    assert loaded.feature_names == expected.feature_names
+
+
+def test_notes_speak_of_settings(spectra: Path) -> None:
+    """What was decided, and the setting that decides otherwise."""
+    (note,) = load_data(load_settings(overrides=[f"data.source={spectra}"])).notes
+    assert note.startswith("spectra.csv: its first line (400, 401.5, 403, ...) is taken for the header")
+    assert note.endswith("; data.header = false makes it a sample")
+
+
+def test_errors_speak_of_settings(spectra: Path) -> None:
+    """An argument of the reader is a key of [data] here."""
+    with pytest.raises(UserError, match=r": data\.label_column = 'kind' must be a column") as caught:
+        load_data(load_settings(overrides=[f"data.source={spectra}", "data.label_column=kind"]))
+    assert caught.value.argument == "data.label_column"

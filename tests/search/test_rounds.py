@@ -1,0 +1,31 @@
+"""search.rounds: what is trained next follows from plan and ledger alone."""
+
+import pytest
+
+from search.ledger import DIVERGED, FAILED, FINISHED, PENDING, RUNNING, Standing
+from search.rounds import next_round
+
+
+def _standing(**trials: tuple[str, int]) -> dict[str, Standing]:
+    return {name: Standing(status=status, epochs=epochs) for name, (status, epochs) in trials.items()}
+
+
+@pytest.mark.parametrize("status", [PENDING, RUNNING, FINISHED])
+def test_a_trial_is_done_when_it_has_reached_the_epoch(status: str) -> None:
+    """Whatever the ledger calls it: what was asked for decides, so that more epochs can be asked for later."""
+    standing = _standing(a=(status, 5))
+    assert next_round(["a"], standing, max_epochs=6) == {"a": 6}
+    assert next_round(["a"], standing, max_epochs=5) == {}
+    assert next_round(["a"], standing, max_epochs=4) == {}
+
+
+@pytest.mark.parametrize("status", [DIVERGED, FAILED])
+def test_what_has_no_result_is_not_asked_again(status: str) -> None:
+    """A trial that diverged would diverge again; one that failed is tried again by the next run, which says so."""
+    assert next_round(["a", "b"], _standing(a=(status, 2), b=(PENDING, 0)), max_epochs=6) == {"b": 6}
+
+
+def test_trials_of_earlier_settings_are_left_alone() -> None:
+    """Only the plan's own are asked, in its order."""
+    standing = _standing(old=(PENDING, 0), b=(PENDING, 0), a=(RUNNING, 3))
+    assert list(next_round(["a", "b"], standing, max_epochs=6)) == ["a", "b"]
