@@ -8,12 +8,12 @@ class AdamCall:
     """torch's fused Adam for members that share a learning rate and a step count.
 
     Args:
-        learning_rate: > 0; everything else is torch's default.
-        n_batches: Batches of an epoch in which these members take a step; kept for the caller.
-        n_members: Number of these members; kept for the caller.
-        steps_taken: Adam steps that these members have taken before.
-        parameters: Of all members, in as few tensors as their memory allows.
-        gradients: As the parameters; read at each step.
+        learning_rate: Adam's learning rate, > 0; everything else is torch's default.
+        n_batches: The number of batches of an epoch in which these members take a step; kept for the caller.
+        n_members: The number of these members; kept for the caller.
+        steps_taken: How many Adam steps these members have taken before.
+        parameters: The parameters of all members, in as few tensors as their memory allows.
+        gradients: Their gradients, in tensors of the same shapes; read at each step.
         exp_avgs: Adam's first moments.
         exp_avg_sqs: Adam's second moments.
     """
@@ -37,7 +37,7 @@ class AdamCall:
 
     @property
     def steps_taken(self) -> float:
-        """Adam steps that these members have taken."""
+        """How many Adam steps these members have taken."""
         return float(self._step)
 
     def step(self) -> None:

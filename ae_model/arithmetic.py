@@ -1,4 +1,4 @@
-"""Threads and precision that a training runs with, and that are as before when it has ended."""
+"""The threads and the precision that a training runs with; both are restored when it has ended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ def arithmetic(*, n_threads: int, fp32_precision: str) -> Iterator[None]:
     Search, retraining and evaluation compute in such a block, so that a model's numbers do not depend on who asks.
 
     Args:
-        n_threads: Threads of one operation on the CPU, >= 1. Small models lose by more than one.
-        fp32_precision: Of float32 matrix products on a GPU: "tf32", or "ieee" for float32 throughout.
+        n_threads: How many threads one operation uses on the CPU, >= 1. More than one slows small models down.
+        fp32_precision: The precision of float32 matrix products on a GPU: "tf32", or "ieee" for float32 throughout.
     """
     matmul = torch.backends.cuda.matmul
     before = torch.get_num_threads(), matmul.fp32_precision

@@ -43,7 +43,7 @@ def read_npy(path: Path) -> Samples:
     """An array `(n_samples, n_features)`; uint8 stays uint8, the rest becomes float32.
 
     Raises:
-        UserError: If the file does not hold one.
+        UserError: If the file does not hold such an array.
     """
     try:
         with path.open("rb") as file:
@@ -63,7 +63,7 @@ def read_npz(path: Path) -> Samples:
     """Arrays `x` and, where present, `y`, `x_test`, `y_test`, `image_shape`, `feature_names`; or one of any name.
 
     Raises:
-        UserError: If they are not there, or do not fit together.
+        UserError: If the arrays are not there, or do not fit together.
     """
     arrays = _arrays(path)
     values = checked_values(arrays["x"], f"{path}: x")
@@ -108,7 +108,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             require_memory(sum(n_bytes for n_bytes, _ in claims), str(path), text, _REMEDY)
             file.seek(0)
             content = np.load(file, allow_pickle=False)
-            # np.asarray: what is no array comes as bytes.
+            # np.asarray: what is not an array comes as bytes.
             return {"x" if name == samples else name: np.asarray(content[name]) for name in names}
     except UserError:
         raise
@@ -127,7 +127,7 @@ def _claim(file: IO[bytes] | BufferedIOBase, size: int) -> tuple[int, str]:
     if _starts_with(file, _ARRAY_MAGIC):
         version = npy_format.read_magic(file)
         read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}.get(version)
-        if read_header is not None:  # version 3.0 is for records with names outside Latin-1, which are no samples
+        if read_header is not None:  # version 3.0 is for records with names outside Latin-1, which are not samples
             shape, _, dtype = read_header(file)
             n_values = math.prod(shape)
             converted = 4 if dtype.kind in "buif" and dtype not in (np.uint8, np.float32) else 0

@@ -142,7 +142,7 @@ def _numbers(place: str, name: str, column: np.ndarray) -> np.ndarray:
 
 
 def _within(samples: Samples, place: str, value_range: tuple[float, float]) -> Samples:
-    """The samples with their range, if it is one and holds them all."""
+    """The samples with their range, if it is a range and holds them all."""
     low, high = value_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UserError(

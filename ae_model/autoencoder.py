@@ -21,13 +21,13 @@ class SymmetricAutoencoder(nn.Module):
 
     Args:
         layer_sizes: The encoder's widths, input first, code last: at least two positive integers.
-        hidden_activation: Name of the activation of the hidden layers, on both sides.
-        code_activation: Name of the activation of the code. With "relu" code units can die; "linear" units cannot.
-        output_activation: Name of the activation of the reconstruction.
-        generator: Source of the initial weights; torch's global one if None.
+        hidden_activation: The name of the activation of the hidden layers, on both sides.
+        code_activation: The name of the activation of the code. With "relu" code units can die; "linear" units cannot.
+        output_activation: The name of the activation of the reconstruction.
+        generator: The source of the initial weights; torch's global one if None.
 
     Raises:
-        ValueError: If there are fewer than two sizes, a size is no positive integer, or an activation is unknown.
+        UserError: If there are fewer than two sizes, a size is not a positive integer, or an activation is unknown.
 
     Example:
         >>> model = SymmetricAutoencoder((784, 500, 32), code_activation="linear")

@@ -17,7 +17,7 @@ class CapturedStep:
     Args:
         stack: The members; after `stack.keep` a new step must be made.
         data: Their samples, on a GPU.
-        batch_size: Rows of a full batch.
+        batch_size: How many rows a full batch has.
     """
 
     def __init__(self, stack: AutoencoderStack, data: ResidentData, batch_size: int) -> None:
@@ -31,7 +31,7 @@ class CapturedStep:
     def __call__(self, batch: Batch, number: int) -> Float[Tensor, " members"]:
         """Each member's sum of squared errors in the batch of this number of the epoch, before the step."""
         index, rows, mask = batch.index, batch.rows, batch.mask
-        # The last batch of an epoch may be short, padded, or wanting for some members: it is rare, and runs as it is.
+        # The last batch of an epoch may be short, padded, or missing for some members: it is rare, and runs as it is.
         if index.shape[1] != self._batch_size or mask is not None or number >= self._stack.n_common_batches:
             return self._stack.train_step(self._data.gather(index), rows, mask, number)
         self._steps_taken += 1

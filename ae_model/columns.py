@@ -21,16 +21,16 @@ def feature_columns(
         features: The features, where they are known; all columns but the label column if None.
 
     Raises:
-        UserError: If a name is missing, empty or not the only one, or there is no feature or no row.
+        UserError: If a name is missing, empty or repeated, or there is no feature or no row.
     """
     names = list(columns)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise UserError(f"{place}: column names must differ, but {repeated[0]!r} stands more than once. Rename one.")
+        raise UserError(f"{place}: column names must differ, but {repeated[0]!r} occurs more than once. Rename one.")
     if label_column is not None:
         if label_column not in names:
             raise UserError(
-                f"{place}: label_column = {label_column!r} must be a column, but they are {names}. Name one.",
+                f"{place}: label_column = {label_column!r} must be a column, but the columns are {names}. Name one.",
                 argument="label_column",
             )
         names.remove(label_column)
@@ -55,7 +55,7 @@ def column_positions(place: str, columns: Sequence[str], n_rows: int, features: 
     """Where the features stand among the columns; there may be others.
 
     Raises:
-        UserError: As `feature_columns` does.
+        UserError: Where `feature_columns` raises it.
     """
     names = list(columns)
     if names == list(features):

@@ -26,15 +26,15 @@ ACTIVATION_NAMES = tuple(ACTIVATION_RANGES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What defines a trained autoencoder beside data, seed and number of epochs."""
+    """What defines a trained autoencoder besides data, seed and number of epochs."""
 
     layer_sizes: tuple[int, ...]
-    """Encoder widths, input first, code last."""
+    """The encoder's widths, input first, code last."""
     hidden_activation: str = "relu"
     code_activation: str = "relu"
     output_activation: str = "tanh"
     learning_rate: float = 1e-3
-    """Adam's, > 0."""
+    """Adam's learning rate, > 0."""
     batch_size: int = 64
     """Samples per step, >= 1; the last batch of an epoch may be smaller."""
 
@@ -69,22 +69,22 @@ class EpochRecord:
     """What one epoch gave, for each fold."""
 
     epoch: int
-    """Counted from 1."""
+    """The number of the epoch, counted from 1."""
     train_mse: Float[np.ndarray, " n_splits"]
-    """Mean over the epoch's samples, each taken before its own batch's step; scaled units squared."""
+    """Mean squared error over the epoch's samples, each taken before its own batch's step; scaled units squared."""
     val_mse: Float[np.ndarray, " n_splits"]
-    """Over the fold's validation rows, after the epoch; scaled units squared."""
+    """Mean squared error over the fold's validation rows, after the epoch; scaled units squared."""
     val_fve: Float[np.ndarray, " n_splits"]
     """Fraction of the validation rows' variance about the training mean that is explained."""
     dead_code_units: Int[np.ndarray, " n_splits"]
-    """Code units that are zero for every validation row."""
+    """The number of code units that are zero for every validation row."""
 
 
 def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     """`layer_sizes` as a tuple.
 
     Raises:
-        ValueError: If there are fewer than two sizes, or one is no positive integer.
+        UserError: If there are fewer than two sizes, or one is not a positive integer.
     """
     sizes = tuple(layer_sizes)
     if len(sizes) < 2:

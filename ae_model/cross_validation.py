@@ -20,9 +20,9 @@ from ae_model.training import Step, batch_order, evaluate_members, initial_gener
 MAX_STACK_STATE_BYTES = 16 * 2**20
 """Weights, gradients and Adam's moments of one stack on a CPU: about what stays in the cache of one core."""
 MIN_STACK_STATE_BYTES = 2 * 2**20
-"""A stack that holds as much is fast; it takes narrower members only if they are nearly as large."""
+"""A stack that holds this much is fast; it takes narrower members only if they are nearly as large."""
 MAX_MEMBER_PADDING = 0.1
-"""Part of a member that may be padding, where it could as well be in another stack."""
+"""The part of a member that may be padding, where it could as well be in another stack."""
 
 
 def cross_validate(
@@ -40,13 +40,14 @@ def cross_validate(
 
     Args:
         values: Development samples in their own units; read, never written.
-        configuration: Architecture and optimiser.
-        folds: As made by `make_folds`.
-        max_epochs: Passes over each fold's training rows, >= 1.
-        seed: Of initial weights and batch order; with the fold's number it determines both, whatever is trained.
-        value_range: Fixed range of the values, as in `Dataset`; if None, each fold fits it on its own training rows.
+        configuration: The architecture and how it is optimised.
+        folds: What `make_folds` returned.
+        max_epochs: The number of passes over each fold's training rows, >= 1.
+        seed: The seed of initial weights and batch order; with the fold's number it determines both, whatever is
+            trained.
+        value_range: The values' fixed range, as in `Dataset`; if None, each fold fits it on its own training rows.
         device: Where to train.
-        dtype: Of weights and arithmetic.
+        dtype: The type of the weights, in which everything is computed.
 
     Example:
         >>> values = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
@@ -72,21 +73,21 @@ class CrossValidation:
     """`cross_validate` for several configurations at once, as an iterator that can be stopped and continued.
 
     After every epoch it yields a record for each configuration, under the configuration's number. One that diverges
-    (a validation MSE that is not finite) is yielded that one time more and then trained no further.
+    (a validation MSE that is not finite) is yielded one last time and then trained no further.
 
     Args:
-        values: As in `cross_validate`, like all arguments but the next and the last.
-        configurations: All of one kind (`padding.stack_kind`).
-        folds: As made by `make_folds`.
-        max_epochs: >= 1.
-        seed: Of initial weights and batch order.
-        value_range: Fixed range of the values.
+        values: The samples, as in `cross_validate`; so are all arguments but the next and the last.
+        configurations: The configurations, all of one kind (`padding.stack_kind`).
+        folds: What `make_folds` returned.
+        max_epochs: The number of passes over each fold's training rows, >= 1.
+        seed: The seed of initial weights and batch order.
+        value_range: The values' fixed range.
         device: Where to train.
-        dtype: Of weights and arithmetic.
+        dtype: The type of the weights, in which everything is computed.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
-        ValueError: If the state does not fit these configurations; activations and seed it cannot tell.
+        UserError: If the state does not fit these configurations; other activations or another seed go unnoticed.
     """
 
     def __init__(
@@ -252,7 +253,7 @@ def _group_members(
 
 
 def _total_sum_of_squares(values: np.ndarray, fold: Fold, scaling: Scaling) -> float:
-    """Of the validation rows about the training rows' mean, in scaled units."""
+    """The sum of squares of the validation rows about the training rows' mean, in scaled units."""
     deviation: np.ndarray = values[fold.validation] - values[fold.train].mean(axis=0, dtype=np.float64)
     deviation *= scaling.scale  # in place: the array can be large
     return float(np.einsum("ij,ij->", deviation, deviation))

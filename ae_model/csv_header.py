@@ -14,7 +14,7 @@ from ae_model.samples import unreadable
 MISSING = ["", "NA", "N/A", "null", "None"]
 """Cells of a CSV file that hold no value."""
 _ROWS = 100
-"""Lines below the first that are looked at."""
+"""How many lines below the first are looked at."""
 
 
 def has_header(

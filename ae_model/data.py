@@ -39,7 +39,7 @@ class Dataset:
     """What was decided about the source where it could have been read otherwise, for its owner to check."""
 
     def fingerprint(self) -> str:
-        """Hash of the development rows and of how they are scaled: equal for equal searches."""
+        """A hash of the development rows and of how they are scaled: equal for equal searches."""
         content = sha256(f"{self.development.dtype}{self.development.shape}{self.value_range}".encode())
         content.update(np.ascontiguousarray(self.development).data)
         return content.hexdigest()[:16]
@@ -70,7 +70,7 @@ def load_dataset(
         features: Columns of a table to read, in this order; all but the label column if None.
         header: Whether the first line of a .csv file names the columns; if None, what the line and those below it
             suggest, and `Dataset.notes` says so where it might have been either.
-        seed: Of the split and the draw.
+        seed: The seed of the split and the draw.
 
     Returns:
         The data set, with at least two development samples and one test sample.
@@ -116,7 +116,7 @@ def dataset_from_arrays(
         value_range: Lowest and highest possible value where the data has such limits by its nature; 0 and 255 for
             uint8 images.
         feature_names: The names of an array's features.
-        seed: Of the split and the draw.
+        seed: The seed of the split and the draw.
 
     Returns:
         The data set, with at least two development samples and one test sample. It shares no memory with `x`.
@@ -164,7 +164,7 @@ def _read(
         return read_named(source, data_dir, download)
     if not os.path.exists(source):  # unlike Path.exists, false for a name that no file can have
         raise UserError(
-            f"{source}: no such file or folder, and no named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
+            f"{source}: no such file, folder or named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
         )
     return read_samples(source, label_column, features, header)
 

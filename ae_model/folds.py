@@ -12,7 +12,7 @@ from ae_model.scaling import Scaling, fit_scaling
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fold:
-    """Row numbers of one fold's two parts of the development set."""
+    """The row numbers of one fold's two parts of the development set."""
 
     train: Int[np.ndarray, " train"]
     validation: Int[np.ndarray, " validation"]
@@ -22,7 +22,7 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
     """Shuffled folds whose sizes differ by at most one row (scikit-learn's KFold).
 
     Raises:
-        ValueError: If there are fewer than 2 folds, or more folds than samples.
+        UserError: If there are fewer than 2 folds, or more folds than samples.
 
     Example:
         >>> [len(fold.validation) for fold in make_folds(12, 5, seed=0)]

@@ -25,10 +25,10 @@ def read_images(folder: Path) -> Samples:
     """All images under a folder, in the order of their paths, as grey values or, if one has colours, as RGB.
 
     Images in subfolders are labelled with the subfolder's name. Where all images lie in the subfolders train/ and
-    test/, and there is no other, these are the split, and what is below each of them gives the labels.
+    test/, and there is no other folder, these are the split, and what is below each of them gives the labels.
 
     Raises:
-        UserError: If there is none, one cannot be read, or their sizes differ.
+        UserError: If there is no image, one cannot be read, or their sizes differ.
     """
     paths = _image_paths(folder)
     if not _is_split(folder, paths):

@@ -11,7 +11,7 @@ class LinearBaseline:
     """PCA fitted on the samples that a model was trained on, in scaled units."""
 
     mean: Float[np.ndarray, " features"]
-    """Of those samples."""
+    """The mean of those samples."""
     components: Float[np.ndarray, "components features"]
     """Orthonormal rows; fewer than the code has units where there were not enough samples."""
 

@@ -26,9 +26,9 @@ def train_autoencoder(
         model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in training mode.
         device: Where to train.
         train_loader: Batches of scaled samples `(batch, input)`.
-        optimizer: Of the model's parameters.
-        num_epochs: Passes over the loader.
-        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
+        optimizer: The optimizer of the model's parameters.
+        num_epochs: The number of passes over the loader.
+        criterion: The loss of (reconstruction, input); `nn.MSELoss()` if None.
 
     Returns:
         The loss of every batch, in order.
@@ -60,7 +60,7 @@ def evaluate_autoencoder(
         model: Maps a batch to `(reconstruction, code)`; it is moved to the device and left in evaluation mode.
         device: Where to evaluate.
         loader: Batches of scaled samples `(batch, input)`, at least one.
-        criterion: Mean loss of (reconstruction, input) over a batch; `nn.MSELoss()` if None.
+        criterion: The mean loss of (reconstruction, input) over a batch; `nn.MSELoss()` if None.
 
     Raises:
         UserError: If the loader is empty.
@@ -94,15 +94,15 @@ def k_fold_cross_validation(
     """Plain k-fold cross-validation of any model on any Dataset, one fold after the other.
 
     Args:
-        k: Number of folds, at least 2 and at most `len(dataset)`.
+        k: The number of folds, at least 2 and at most `len(dataset)`.
         dataset: Samples, or tuples that begin with one, in scaled units.
         model_factory: Makes a fresh model that maps a batch to `(reconstruction, code)`.
         device: Where to train.
-        criterion: Loss of (reconstruction, input); `nn.MSELoss()` if None.
-        batch_size: Samples per step.
-        learning_rate: Adam's.
-        num_epochs: Passes over each fold's training samples.
-        seed: Of folds, initial weights and batch order; none of them repeats if None.
+        criterion: The loss of (reconstruction, input); `nn.MSELoss()` if None.
+        batch_size: How many samples a step takes.
+        learning_rate: Adam's learning rate.
+        num_epochs: The number of passes over each fold's training samples.
+        seed: The seed of folds, initial weights and batch order; if None, they are different in every call.
 
     Returns:
         Mean validation loss per sample of each fold.

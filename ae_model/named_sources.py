@@ -17,12 +17,12 @@ def read_named(source: str, data_dir: Path, download: bool) -> Samples:
     """Read one of `NAMED_SOURCES`.
 
     Args:
-        source: Its name.
+        source: The name of the data set.
         data_dir: Where torchvision's data sets lie, in the layout torchvision gives them.
         download: Whether torchvision may download what is not there.
 
     Raises:
-        UserError: If it is not there, and cannot be downloaded or may not.
+        UserError: If its files are not there, and cannot or may not be downloaded.
     """
     return _read_digits() if source == "digits" else _read_torchvision(source, data_dir, download)
 

@@ -18,7 +18,7 @@ def explained_variance_ratio(
     """Fraction of the variance of the scaled samples that each principal component explains, in falling order.
 
     Raises:
-        ValueError: If the samples do not vary.
+        UserError: If the samples do not vary.
     """
     ratio: np.ndarray = fit_pca(values, scaling, min(values.shape)).explained_variance_ratio_
     if not np.isfinite(ratio).all():
@@ -30,8 +30,8 @@ def code_size_for(explained_variance: float, ratio: Float[np.ndarray, " componen
     """The smallest number of components that together explain at least this fraction of the variance.
 
     Args:
-        explained_variance: In (0, 1].
-        ratio: As returned by `explained_variance_ratio`.
+        explained_variance: The fraction of the variance, in (0, 1].
+        ratio: What `explained_variance_ratio` returned.
 
     Returns:
         A number from 1 to `len(ratio)`.

@@ -34,7 +34,7 @@ class TrainedAutoencoder:
     """A model with the scaling it was trained in: takes and gives samples in the data's own units."""
 
     model: SymmetricAutoencoder
-    """In evaluation mode, on the CPU; works in scaled units."""
+    """The model, in evaluation mode and on the CPU; it works in scaled units."""
     scaling: Scaling
     image_shape: tuple[int, ...] | None = None
     feature_names: tuple[str, ...] | None = None
@@ -66,7 +66,7 @@ class TrainedAutoencoder:
         """The samples that codes stand for, float32.
 
         Args:
-            code: As `encode` returns it. Of a DataFrame, the columns called `code_names` are taken.
+            code: Codes, as `encode` returns them. Of a DataFrame, the columns called `code_names` are taken.
 
         Raises:
             UserError: If code is not `(n_samples, code_size)` of finite numbers, or a column is missing.
@@ -146,7 +146,7 @@ def load_model(directory: str | Path) -> TrainedAutoencoder:
     """The model that `save_model` wrote into a directory.
 
     Raises:
-        UserError: If there is none, or its files are damaged, not ours, or of a newer format.
+        UserError: If there is no model, or its files are damaged, another program's, or of a newer format.
     """
     directory = Path(directory)
     for name in ("model.json", "model.safetensors"):

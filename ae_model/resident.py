@@ -18,9 +18,9 @@ class ResidentData:
 
     Args:
         values: All samples `(n_samples, n_features)`; read, never written.
-        scalings: One for each member of the stack that will read the data.
+        scalings: The scalings, one for each member of the stack that will read the data.
         device: Where the data is kept.
-        dtype: Of the gathered batches.
+        dtype: The type of the gathered batches.
     """
 
     def __init__(
@@ -73,8 +73,8 @@ class Batch:
 def batches(data: ResidentData, rows: Sequence[Int[np.ndarray, " _"]], batch_size: int) -> Iterator[Batch]:
     """Every batch of an epoch, for members that each take their own rows in their order.
 
-    Members differ by a few rows, so batches near the end may be shorter for some: those are padded with
-    one of the member's own rows: another could hold a value that is infinite in the member's scale.
+    Members differ by a few rows, so batches near the end may be shorter for some. Those are padded with
+    one of the member's own rows, because another could hold a value that is infinite in the member's scale.
     """
     lengths = np.array([len(r) for r in rows])
     n_batches = -(-lengths.max() // batch_size)

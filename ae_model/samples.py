@@ -12,7 +12,7 @@ from ae_model.errors import UserError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Samples:
-    """What a source holds, before any split of ours; fields as in `Dataset`."""
+    """What a source holds, before any split of ours; the fields are like those of `Dataset`."""
 
     values: Num[np.ndarray, "samples features"]
     labels: np.ndarray | None = None
@@ -61,7 +61,7 @@ def checked_labels(place: str, name: str, labels: np.ndarray | None, n_samples: 
     """The labels, if there is one for each sample.
 
     Raises:
-        UserError: If there is not.
+        UserError: If there are more or fewer.
     """
     if labels is not None and labels.shape != (n_samples,):
         raise UserError(
@@ -96,7 +96,7 @@ def checked_feature_names(place: str, names: Sequence[object] | None, n_features
     """The names as texts, if there is one for each feature.
 
     Raises:
-        UserError: If there is not.
+        UserError: If there are more or fewer.
     """
     if names is None:
         return None
@@ -109,6 +109,6 @@ def checked_feature_names(place: str, names: Sequence[object] | None, n_features
 
 
 def unreadable(path: Path, error: BaseException) -> UserError:
-    """The error for a file that whatever reads it does not understand."""
+    """The error for a file that its reader does not understand."""
     reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-    return UserError(f"{path}: cannot be read ({reason}). Check that the file is whole and of the type it is named.")
+    return UserError(f"{path}: cannot be read ({reason}). Check that it is whole and of the type that its name says.")

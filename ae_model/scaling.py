@@ -14,7 +14,7 @@ class Scaling:
     scale: Float[np.ndarray, " features"]
     """Scaled units per unit of the feature, > 0, float64."""
     shift: Float[np.ndarray, " features"]
-    """In scaled units, float64."""
+    """What is added, in scaled units, float64."""
 
     def transform(self, values: Num[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
         """`values` in scaled units, float64."""
@@ -33,7 +33,7 @@ def fit_scaling(values: Num[np.ndarray, "samples features"], value_range: Sequen
 
     Args:
         values: Training rows, at least one: no validation or test row may be among them.
-        value_range: Lowest and highest possible value, for data that has such limits by its nature (images); the
+        value_range: The lowest and highest possible value, for data that has such limits by its nature (images); the
             features' observed ranges if None. A feature that is constant is mapped to 0.
 
     Returns:

@@ -31,12 +31,12 @@ class AutoencoderStack:
     textbook's backpropagation (Goodfellow, Bengio, Courville, Deep Learning, 2016, section 6.5).
 
     Args:
-        configurations: One for each member, all of one kind (`padding.stack_kind`).
-        n_batches: Batches per epoch of each member. Members with equal learning rate and number of batches that stand
-            side by side share one Adam call, so sorted members are faster.
-        generators: Source of the initial weights of each member.
+        configurations: The configurations, one for each member, all of one kind (`padding.stack_kind`).
+        n_batches: The number of batches per epoch of each member. Members with equal learning rate and number of
+            batches that stand side by side share one Adam call, so sorted members are faster.
+        generators: The source of the initial weights of each member.
         device: Where the stack lives.
-        dtype: Of weights and arithmetic.
+        dtype: The type of the weights, in which everything is computed.
 
     Raises:
         UserError: If the configurations are of several kinds, or one has impossible layer sizes or activations.
@@ -101,7 +101,7 @@ class AutoencoderStack:
             x: Scaled samples.
             rows: How many of the rows of x count: one number, or one for each member (0 counts as 1).
             mask: 1 for rows that count, 0 for padding; None if all count.
-            batch: Index of the batch within the epoch: members with fewer batches take no step.
+            batch: The index of the batch within the epoch: members with fewer batches take no step.
 
         Returns:
             Each member's sum of squared errors over the rows that count, before the step.
@@ -136,7 +136,7 @@ class AutoencoderStack:
         """Go on with these members alone, in this order; each keeps its weights and its Adam state.
 
         Args:
-            members: Numbers of members, at least one.
+            members: The numbers of the members to keep, at least one.
         """
         chosen = list(members)
         steps = self.state()["steps"].tolist()
@@ -166,7 +166,7 @@ class AutoencoderStack:
         """Go on from what `state` returned of a stack made with the same arguments.
 
         Raises:
-            ValueError: If it is another stack's.
+            ValueError: If the state is another stack's.
         """
         own = self.state()
         if any(state[name].shape != own[name].shape or state[name].dtype != own[name].dtype for name in own):
@@ -213,7 +213,7 @@ class AutoencoderStack:
         return values
 
     def _make_views(self) -> None:
-        """Of the flat tensors, which must be done again where these are replaced."""
+        """Make the views of the flat tensors; they must be made again where these are replaced."""
         self.weights, self.biases = self._views(self._flat)
         self._weight_pairs, self._bias_pairs = [_pair(w) for w in self.weights], [_pair(b) for b in self.biases]
         weight_gradients, self._bias_gradients = self._views(self._flat_gradient)

@@ -124,6 +124,6 @@ def _cells(path: Path, column: "pyarrow.ChunkedArray") -> list[Any]:
     """The cells of a column as Python's objects."""
     try:
         cells: list[Any] = column.to_pylist()
-    except (ValueError, OverflowError, LookupError) as error:  # text that is no UTF-8, dates that are none, ...
+    except (ValueError, OverflowError, LookupError) as error:  # text that is not UTF-8, impossible dates, ...
         raise unreadable(path, error) from error
     return cells

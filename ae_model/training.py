@@ -49,7 +49,7 @@ def training_step(stack: AutoencoderStack, data: ResidentData, batch_size: int) 
     Args:
         stack: The members; after `stack.keep` a new step must be made.
         data: Their samples.
-        batch_size: Rows of a full batch.
+        batch_size: How many rows a full batch has.
     """
     if data.device.type == "cuda":
         return CapturedStep(stack, data, batch_size)
@@ -62,10 +62,10 @@ def train_epoch(
     """One pass of every member over its own rows.
 
     Args:
-        step: As made by `training_step`.
+        step: What `training_step` returned.
         data: The samples.
         orders: For each member the rows it trains on, in order.
-        batch_size: Rows per step.
+        batch_size: How many rows a full batch has.
 
     Returns:
         Each member's sum of squared errors in each batch, taken before the batch's step, on the device; 0 where a
@@ -109,11 +109,11 @@ def fit_autoencoder(
     Args:
         values: Samples `(n_samples, n_features)` in their own units.
         scaling: Maps them to the units the model is trained in.
-        configuration: Architecture and optimiser.
-        epochs: Passes over the data, >= 1.
-        seed: Of the initial weights and the batch order.
+        configuration: The architecture and how it is optimised.
+        epochs: The number of passes over the data, >= 1.
+        seed: The seed of the initial weights and the batch order.
         device: Where to train.
-        dtype: Of weights and arithmetic.
+        dtype: The type of the weights, in which everything is computed.
 
     Returns:
         The model, on the CPU, and the training MSE of every batch of every epoch, in scaled units squared.

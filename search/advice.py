@@ -8,11 +8,11 @@ import pandas as pd
 from scipy import stats
 
 MIN_WINDOW = 3
-"""Epochs that a trend needs at least."""
+"""How many epochs a trend needs at least."""
 WORTHWHILE = 0.01
 """The part of the validation MSE that must be expected to go in as many epochs again: less is not worth the time."""
 SIGNIFICANCE = 0.05
-"""Of the one-sided t-test that the trend falls."""
+"""The level of the one-sided t-test that the trend falls."""
 
 
 def still_falling(epochs: pd.DataFrame, trial_id: str) -> bool:
@@ -21,14 +21,14 @@ def still_falling(epochs: pd.DataFrame, trial_id: str) -> bool:
     It would if both of these hold for its last quarter of epochs (three at least), to which a straight line is fitted
     in each fold:
 
-    * The lines fall: their mean slope is below 0 by a one-sided t-test over the folds. What the folds' curves have
-      different levels by does not matter, and noise about a plateau gives slopes of both signs.
+    * The lines fall: their mean slope is below 0 by a one-sided t-test over the folds. At what
+      levels the folds' curves lie does not matter, and noise about a plateau gives slopes of both signs.
     * It matters: in as many epochs again, over 1 % of the MSE is expected to go. The drop in a quarter is taken to
       shrink from each quarter to the next by the factor by which it has shrunk from the third to the fourth, as it does
       in an exponential decay, and never to grow.
 
     Args:
-        epochs: As `load_epochs` returns them.
+        epochs: What `load_epochs` returned.
         trial_id: The trial's id.
 
     Returns:
@@ -63,7 +63,7 @@ def continued_command(arguments: Sequence[str], max_epochs: int) -> str:
     words: list[str] = []
     rest = iter(arguments)
     for word in rest:
-        if word == "--":  # what follows are no options
+        if word == "--":  # what follows is not an option
             rest = iter(["--", *rest])
             break
         override = next(rest, "") if word == "--set" else word.removeprefix("--set=") if "=" in word else ""
@@ -74,7 +74,7 @@ def continued_command(arguments: Sequence[str], max_epochs: int) -> str:
 
 
 def _falls(curves: np.ndarray) -> bool:
-    """`still_falling` of the validation MSE `(epochs, folds)`."""
+    """`still_falling`, for the curves of a trial's validation MSE, `(epochs, folds)`."""
     n_epochs, n_folds = curves.shape
     window = max(n_epochs // 4, MIN_WINDOW)
     if n_epochs < window or n_folds < 2 or not np.isfinite(curves[-2 * window :]).all():
@@ -92,7 +92,7 @@ def _falls(curves: np.ndarray) -> bool:
 
 
 def _slopes(curves: np.ndarray) -> np.ndarray:
-    """Of the least-squares line through each fold's curve, per epoch."""
+    """The slope of the least-squares line through each fold's curve, per epoch."""
     steps = np.arange(len(curves)) - (len(curves) - 1) / 2
     slopes: np.ndarray = steps @ curves / np.square(steps).sum()
     return slopes

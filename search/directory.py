@@ -33,7 +33,8 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
         raise UserError(
-            f"name must be 1 to 100 letters, digits, '.', '_', '+' or '-', beginning with no '.', but is {name!r}.",
+            f"name must be 1 to 100 letters, digits, '.', '_', '+' or '-', the first a letter, a digit or '_', but is "
+            f"{name!r}.",
             argument="name",
         )
     return name
@@ -93,9 +94,11 @@ def enter_plan(plan: Plan, ledger: Ledger, directory: Path) -> None:
 
 
 def _move_aside(directory: Path) -> Path:
-    """Give a search's folder a name that is free; UserError if it is none, or a search is running in it."""
+    """Give a search's folder a name that is free; UserError if it is not a search's, or a search is running in it."""
     if not (directory / "ledger.sqlite").is_file():
-        raise UserError(f"{directory}: --fresh moves searches aside, but this is none. Give another --name.")
+        raise UserError(
+            f"{directory}: --fresh moves searches aside, but this is not a search directory. Give another --name."
+        )
     with lock(directory):
         numbered = (directory.with_name(f"{directory.name}.{number}") for number in itertools.count(1))
         return directory.rename(next(path for path in numbered if not path.exists()))

@@ -1,8 +1,8 @@
-"""The error that ends a search and is nobody's input."""
+"""The error that ends a search although the input is sound."""
 
 
 class SearchError(RuntimeError):
-    """What stopped a search and is nobody's input: a full disk, a process of Ray's that was killed, trials that failed.
+    """What stopped a search although its input is sound: a full disk, a killed process of Ray's, trials that failed.
 
     The command line prints it as one line, with exit status 1.
 

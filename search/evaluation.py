@@ -28,7 +28,7 @@ from search.plan import load_data
 from search.settings import ARRAY_SOURCE, SearchSettings
 
 N_EXAMPLES = 10
-"""Reconstructions in the picture."""
+"""How many reconstructions the picture shows."""
 
 
 def evaluate_model(
@@ -77,13 +77,13 @@ class _Outputs:
 
     code: np.ndarray
     reconstruction: np.ndarray
-    """In the data's own units, like the next."""
+    """Reconstructions in the data's own units, like the next."""
     pca_reconstruction: np.ndarray | None
     squared: np.ndarray
     """Squared errors in scaled units, like the next."""
     pca_squared: np.ndarray | None
     mean_squared: np.ndarray | None
-    """Of predicting the mean."""
+    """The squared errors of predicting the mean."""
 
 
 def _outputs(trained: TrainedAutoencoder, samples: Samples, pca: LinearBaseline | None) -> _Outputs:
@@ -151,7 +151,7 @@ def _draw(
     own: Dataset | None,
     model_dir: Path,
 ) -> None:
-    """Of images, a few reconstructions; of tables, the features' errors."""
+    """Draw a few reconstructions of images, or the features' errors of a table."""
     image_shape = samples.image_shape or trained.image_shape
     if image_shape is not None:
         per_sample = outputs.squared.mean(axis=1)
@@ -216,7 +216,7 @@ def _own_data(trained: TrainedAutoencoder, model_dir: Path, made_from: SearchSet
                 f"or evaluate the model on all of it, as on other data, with --data {made_from.data.source}"
             )
         return own
-    # Another file need not hold the labels, nor look like the first to who reads its first line.
+    # Another file need not hold the labels, nor have a header where the first had one.
     settings = _with_data(made_from, label_column=None, header=None)
     # What cannot be split as the model's data was is not that data; what cannot be read will be found so again.
     with suppress(UserError):

@@ -35,9 +35,9 @@ class Evaluation:
     mse_se: float
     """Standard error of `mse` over the samples."""
     fve: float | None
-    """NaN where the samples do not vary."""
+    """Fraction of variance explained; NaN where the samples do not vary."""
     psnr_db: float
-    """Infinite where `mse` is 0."""
+    """Peak signal-to-noise ratio; infinite where `mse` is 0."""
     dead_code_units: int
     pca_mse: float | None
     """MSE of PCA with as many components as the code has units, fitted on the data the model was trained on."""
@@ -45,7 +45,7 @@ class Evaluation:
     pca_difference: float | None
     """`mse - pca_mse`: negative where the autoencoder is better."""
     pca_difference_se: float | None
-    """Its standard error, from the differences of the single samples."""
+    """Standard error of `pca_difference`, from the differences of the single samples."""
     mean_mse: float | None
     """MSE of predicting the mean of the data the model was trained on for every sample."""
     per_feature_mse: list[float]
@@ -67,7 +67,7 @@ class Evaluation:
         """The evaluation of a model on its own test split, as it was written into its directory.
 
         Raises:
-            UserError: If there is none, or the file is damaged.
+            UserError: If the model has not been evaluated, or the file is damaged.
         """
         path = Path(model_dir) / "evaluation.json"
         try:

@@ -10,13 +10,13 @@ def example_rows(per_sample_mse: np.ndarray, labels: np.ndarray | None, n: int) 
     the order of the errors: it is of the class that was taken least often before it, and of these the nearest.
 
     Args:
-        per_sample_mse: `(n_samples,)`.
-        labels: `(n_samples,)`, or None where there are no classes.
+        per_sample_mse: The MSE of each sample, `(n_samples,)`.
+        labels: The class of each sample, `(n_samples,)`, or None where there are no classes.
         n: How many samples are wanted, at least 1; of fewer samples all are taken.
 
     Returns:
-        Row and title of each, in the order of the errors: the title is "best", "median" or "worst", the class, both
-        with a comma between them, or empty.
+        The row and the title of each, in the order of the errors: the title is "best", "median" or "worst", the class,
+        both with a comma between them, or empty.
 
     Example:
         >>> example_rows(np.array([0.3, 0.1, 0.2, 0.4]), np.array(["a", "b", "a", "c"]), 3)

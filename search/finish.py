@@ -27,7 +27,7 @@ class SearchResult:
     directory: Path
     """The search's directory."""
     trials: pd.DataFrame
-    """As `load_trials` returns it."""
+    """The table of trials, as `load_trials` returns it."""
     selection: Selection
     model_dir: Path
     """The directory of the retrained winner."""
@@ -39,8 +39,8 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
 
     Args:
         directory: The search's directory.
-        dataset: What was searched.
-        progress: What is told what is being done.
+        dataset: The data set that was searched.
+        progress: The monitor that is told what is being done.
 
     Raises:
         SearchError: If no trial has finished.

@@ -31,7 +31,7 @@ def trial_id(configuration: Configuration, definition: Mapping[str, Any]) -> str
     Args:
         configuration: What is trained.
         definition: What defines its evaluation, by the settings' names: data (its fingerprint), folds, seed, precision.
-            How many epochs it is trained for does not: no number of an epoch depends on that.
+            The number of epochs is not part of it: what an epoch gives does not depend on how many follow.
     """
     everything = {**asdict(configuration), **definition}
     told = {name: value for name, value in everything.items() if name not in VERSION_1 or value != VERSION_1[name]}
@@ -48,7 +48,7 @@ def from_json(text: str) -> Configuration:
     """The configuration that `to_json` wrote, in this version or an earlier one.
 
     Raises:
-        ValueError, TypeError, LookupError: If the text is no configuration.
+        ValueError, TypeError, LookupError: If the text is not a configuration.
     """
     fields = json.loads(text)
     return Configuration(**{**fields, "layer_sizes": tuple(fields["layer_sizes"])})

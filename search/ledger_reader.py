@@ -17,7 +17,7 @@ Rows = tuple[list[str], list[tuple[Any, ...]]]
 
 
 def read_trials(directory: str | Path) -> Rows:
-    """One row per trial, in the order of their numbers: what is known of it beside its configuration and epochs."""
+    """One row per trial, in the order of their numbers: what is known of it besides its configuration and epochs."""
     return read_ledger(
         directory,
         "SELECT trial_id, number, status, fit_seconds, host, error FROM trials ORDER BY number",
@@ -49,7 +49,7 @@ def read_configurations(directory: str | Path) -> dict[str, Configuration]:
         return {trial_id: from_json(text) for trial_id, text in rows}
     except (ValueError, TypeError, LookupError) as error:
         raise UserError(
-            f"{directory}/ledger.sqlite: holds a configuration that is none ({error}). Start over with --fresh."
+            f"{directory}/ledger.sqlite: holds a configuration that cannot be read ({error}). Start over with --fresh."
         ) from error
 
 

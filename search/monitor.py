@@ -73,7 +73,7 @@ class Monitor:
         Args:
             packs: The packs, in the order in which they are started.
             standing: How far each trial is at the start.
-            n_rows: Training rows of all folds together.
+            n_rows: The number of training rows of all folds together.
 
         Yields:
             What is to be called after every report.

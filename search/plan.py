@@ -25,7 +25,7 @@ class Plan:
     code_sizes: CodeSizes
     design: ValidationDesign
     definition: Mapping[str, Any]
-    """What a trial's numbers depend on beside its configuration, by the settings' names; plain JSON values."""
+    """What a trial's numbers depend on besides its configuration, by the settings' names; plain JSON values."""
     trials: Mapping[str, Configuration]
     """Configurations by trial id, in the order of their numbers."""
 

@@ -31,19 +31,19 @@ class Selection:
     label: str
     """Layer sizes, and what else tells the configuration from the others."""
     best_epoch: int
-    """Epochs to train for."""
+    """How many epochs to train for."""
     val_mse_mean: float
     val_mse_se: float
     val_fve_mean: float
     pca_val_mse_mean: float
     n_finished: int
-    """Finished trials that the choice was made from."""
+    """How many finished trials the choice was made from."""
     n_better: int
-    """Trials that are significantly better than the winner: none by the rule "best"."""
+    """How many trials are significantly better than the winner: none by the rule "best"."""
     tied: list[dict[str, object]]
     """The trials that the winner cannot be told apart from: id, label, mean difference and p-value."""
     n_unfinished: int = 0
-    """Trials that the choice was made from by what they have reached so far."""
+    """How many unfinished trials took part, by what they have reached so far."""
 
     @classmethod
     def read(cls, directory: str | Path) -> Self:
@@ -58,7 +58,7 @@ class Selection:
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{path}: is not a selection that can be read ({error}). Select again.") from error
         if selection.rule not in RULES:
-            raise UserError(f"{path}: has the rule {selection.rule!r}, which there is not. Select again.")
+            raise UserError(f"{path}: has the rule {selection.rule!r}, which does not exist. Select again.")
         return selection
 
     def write(self, directory: str | Path) -> None:
@@ -72,7 +72,7 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
 
     Args:
         directory: The search's directory.
-        rule: As in `select_winner`; the one in the settings if None.
+        rule: The rule, as in `select_winner`; the one in the settings if None.
 
     Raises:
         UserError: If the directory is not a search directory, no trial has an epoch, or there is no such rule.
@@ -101,8 +101,8 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
     """Choose a winner among the trials that are finished, or have come some way and can still be finished.
 
     Args:
-        trials: As `load_trials` returns them.
-        folds: As `load_folds` returns them.
+        trials: What `load_trials` returned.
+        folds: What `load_folds` returned.
         rule: "best": the lowest `val_mse_mean`. "one-se": the fewest parameters among the trials within one standard
             error of the best (Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984).
             "smallest-code": among the same trials, the smallest code, and of those the lowest `val_mse_mean`.
@@ -149,7 +149,7 @@ def corrected_p_value(differences: np.ndarray) -> float:
     Error, Machine Learning 52, 2003).
 
     Args:
-        differences: `(k,)`, k >= 2.
+        differences: The difference in each fold, `(k,)`, k >= 2.
     """
     mean, standard_error = differences.mean(), corrected_standard_error(differences)
     if standard_error == 0:
@@ -163,7 +163,7 @@ def corrected_half_width(differences: np.ndarray) -> float:
     The interval holds zero where `corrected_p_value` is above `SIGNIFICANCE`.
 
     Args:
-        differences: `(k,)`, k >= 2.
+        differences: The difference in each fold, `(k,)`, k >= 2.
     """
     quantile = stats.t.ppf(1 - SIGNIFICANCE / 2, len(differences) - 1)
     return float(quantile * corrected_standard_error(differences))
@@ -173,7 +173,7 @@ def corrected_standard_error(differences: np.ndarray) -> float:
     """Standard error of the mean of paired differences over k folds, corrected as `corrected_p_value` says.
 
     Args:
-        differences: `(k,)`, k >= 2.
+        differences: The difference in each fold, `(k,)`, k >= 2.
     """
     k = len(differences)
     return float(np.sqrt((1 / k + 1 / (k - 1)) * differences.var(ddof=1)))
@@ -183,7 +183,7 @@ def paired_differences(folds: pd.DataFrame, winner: str) -> pd.DataFrame:
     """Validation MSE of each trial less the winner's: a row per `trial_id`, a column per fold.
 
     Args:
-        folds: As `load_folds` returns them.
+        folds: What `load_folds` returned.
         winner: The winner's `trial_id`.
     """
     by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")

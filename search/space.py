@@ -18,7 +18,7 @@ def hidden_choices(space: SpaceSettings) -> list[tuple[int, ...]]:
     """The hidden layers that are searched, in the order of the settings, each once.
 
     Raises:
-        ValueError: If depth and widths have too many combinations.
+        UserError: If depth and widths have too many combinations.
     """
     if space.depth is None or space.widths is None:
         choices = [tuple(int(width) for width in text.split("-") if width) for text in space.hidden]
@@ -50,14 +50,14 @@ def make_configurations(
 
     Args:
         space: What may vary.
-        input_size: Number of features of the data.
-        code_sizes: Code sizes, each less than `input_size`.
+        input_size: The number of features of the data.
+        code_sizes: The code sizes, each less than `input_size`.
         num_samples: Draw this many at random, without duplicates, or all if there are no more; the grid if None. A
             larger number begins with the same configurations.
-        seed: Of the draw.
+        seed: The seed of the draw.
 
     Raises:
-        ValueError: If a code size does not fit the input size, or there are too many configurations.
+        UserError: If a code size does not fit the input size, or there are too many configurations.
     """
     for code_size in code_sizes:
         if code_size >= input_size:

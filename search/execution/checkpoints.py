@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_KEPT_BYTES = 2**30
-"""Checkpoints that stay when a search has ended."""
+"""How many bytes of checkpoints may stay when a search has ended."""
 _VERSION = version("ae-search")
 _SUFFIX = ".safetensors"
 _UNUSABLE = (OSError, ValueError, ImportError)
-"""What Arrow raises for a place that is not there, is no place, or needs a library that is not there."""
+"""What Arrow raises for a place that is missing or impossible, or that needs a library that is not installed."""
 
 
 class CheckpointFile:
@@ -34,7 +34,7 @@ class CheckpointFile:
     Args:
         folder: Absolute path or URI (such as `s3://bucket/folder`) of the search's folder of checkpoints, as made by
             `make_folder`. Where a worker does not see it, nothing is saved.
-        trial_ids: The pack.
+        trial_ids: The trials of the pack.
         arithmetic: Whatever else the numbers depend on, such as the device: a file made with other values, or by
             another version of this package, is not found.
     """
@@ -80,7 +80,7 @@ def make_folder(folder: str) -> None:
     """Make a folder of checkpoints.
 
     Raises:
-        ValueError: If it cannot be made.
+        UserError: If it cannot be made.
     """
     try:
         filesystem, path = fs.FileSystem.from_uri(folder)
@@ -99,8 +99,8 @@ def clear_checkpoints(options: WorkerOptions, packs: Sequence[Pack], *, recorded
         options: Where the checkpoints lie, and what they depend on.
         packs: All packs of the search. A trial that has no target keeps the others company, or may be asked for more
             epochs later.
-        recorded: Last recorded epoch by trial id: a copied or restored ledger may be older than a checkpoint, and what
-            comes before the checkpoint is not reported again.
+        recorded: The last recorded epoch by trial id: a copied or restored ledger may be older than a checkpoint, and
+            what comes before the checkpoint is not reported again.
     """
     keep = set()
     for pack in packs:

@@ -7,7 +7,7 @@ from search.settings import ResourceSettings
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use; all of the machine's where the system does not say (macOS)."""
+    """How many CPUs this process may use; all of the machine's where the system does not say (macOS)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -14,12 +14,12 @@ from ae_model.configuration import Configuration, count_parameters
 from ae_model.padding import padded_sizes, padding_share, stack_kind
 
 MAX_PACK_FLOP = 2e9
-"""In an epoch. A hundred epochs take some seconds of one core: enough to make a Tune trial's own cost small, little
-enough to keep all slots busy."""
+"""The most work of a pack in an epoch. A hundred epochs take some seconds of one core: enough to make a Tune trial's
+own cost small, little enough to keep all slots busy."""
 MAX_PADDING = 0.25
-"""Part of a pack's work that may be spent on padding."""
+"""The part of a pack's work that may be spent on padding."""
 SECONDS_PER_STEP, SECONDS_PER_FLOP = 4e-5, 2.5e-11
-"""Of one core, about: what a member's step costs beside its products, and products at half of the best speed."""
+"""About what one core takes for a member's step besides its products, and for products at half of the best speed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +41,8 @@ def make_packs(trials: Mapping[str, Configuration], *, n_rows: int) -> list[dict
     """Trials grouped into packs, the pack with the most work first.
 
     Args:
-        trials: Configuration of each trial id.
-        n_rows: Training rows of all folds together: what each parameter is multiplied with in an epoch.
+        trials: The configurations by trial id.
+        n_rows: The number of training rows of all folds together: what each parameter is multiplied with in an epoch.
 
     Returns:
         Each pack's configurations by trial id.
@@ -71,7 +71,7 @@ def epoch_seconds(pack: Pack, n_rows: int) -> float:
 
     Args:
         pack: The pack.
-        n_rows: Training rows of all folds together.
+        n_rows: The number of training rows of all folds together.
     """
     sizes = [c.layer_sizes for c in pack.trials.values()]
     batch_size = next(iter(pack.trials.values())).batch_size

@@ -10,15 +10,15 @@ from ae_model.folds import Fold
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ValidationDesign:
-    """What defines the evaluation of a trial, beside its configuration and the samples."""
+    """What defines the evaluation of a trial, besides its configuration and the samples."""
 
     folds: Sequence[Fold]
     seed: int
-    """Of initial weights and batch order."""
+    """The seed of initial weights and batch order."""
     value_range: tuple[float, float] | None
     """Lowest and highest possible value, as in `Dataset`; if None, each fold fits it on its training rows."""
     fp32_precision: str
-    """Of matrix products on a GPU, "tf32" or "ieee"."""
+    """The precision of matrix products on a GPU, "tf32" or "ieee"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +28,14 @@ class WorkerOptions:
     device: str
     """A device of torch, "cpu" or "cuda"."""
     n_threads: int
-    """Threads on the CPU, >= 1."""
+    """How many threads it computes with on the CPU, >= 1."""
     checkpoint_folder: str
-    """Absolute path or URI, as in `CheckpointFile`."""
+    """The folder's absolute path or URI, as in `CheckpointFile`."""
     checkpoint_every_s: float
-    """Least seconds between two checkpoints of a pack."""
+    """The least seconds between two checkpoints of a pack."""
 
     def arithmetic(self) -> dict[str, object]:
-        """What a pack's numbers depend on, beside its trials."""
+        """What a pack's numbers depend on, besides its trials."""
         return {"device": self.device, "n_threads": self.n_threads}
 
 

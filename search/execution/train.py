@@ -20,11 +20,11 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         ledger: Where every report goes.
         directory: The search's directory.
         address: The address of a running Ray cluster, or "auto"; a local Ray is started if None.
-        progress: What is told how far training is.
+        progress: The monitor that is told how far training is.
 
     Raises:
         UserError: If no cluster can be joined, or no node has the resources of one trial.
-        RuntimeError: If Ray itself, or the disk, cannot go on.
+        SearchError: If Ray itself, or the disk, cannot go on.
         KeyboardInterrupt: If the search was interrupted; what was reported is in the ledger.
     """
     # What failed is tried again, once in a run.

@@ -14,7 +14,7 @@ from search.plots.figures import BLUE, DARK, GREY, ORANGE, SMALL, log_ticks, sav
 SHOWN_VARIANCE = 0.999
 """Components beyond this much of the variance are not shown: the curve is flat there."""
 _LINE_INCHES = 0.2
-"""Height of a label's line."""
+"""The height of a label's line."""
 
 
 def explained_variance(ratio: np.ndarray, marks: Sequence[tuple[int, float]], path: Path) -> Figure:
@@ -24,7 +24,7 @@ def explained_variance(ratio: np.ndarray, marks: Sequence[tuple[int, float]], pa
     another however close together the code sizes are.
 
     Args:
-        ratio: Explained variance ratio of each component.
+        ratio: The explained variance ratio of each component.
         marks: Code sizes to mark, with the cumulative explained variance each reaches.
         path: Where the picture is written.
     """
@@ -91,9 +91,9 @@ def spread(wanted: Sequence[float], distance: float, highest: float) -> list[flo
     pooling adjacent violators.
 
     Args:
-        wanted: In rising order.
-        distance: Between two positions.
-        highest: Of the positions.
+        wanted: The positions that are wanted, in rising order.
+        distance: The least distance between two positions.
+        highest: The highest position that is allowed.
     """
     # Less the room that the positions before it take, each position must only be no lower than the one before.
     groups: list[tuple[float, int]] = []

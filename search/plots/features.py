@@ -22,7 +22,7 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
     names where these are wavelengths and the like.
 
     Args:
-        per_feature_mse: `(n_features,)`, in scaled units squared.
+        per_feature_mse: The MSE of each feature, `(n_features,)`, in scaled units squared.
         names: The features' names.
         path: Where the picture is written.
     """

@@ -17,7 +17,7 @@ BLUE, ORANGE, GREY = "#2a6fbb", "#d9720f", "#7a7a7a"
 DARK = "#222222"
 """Text, and what must stand out."""
 MAX_BARS = 40
-"""Rows of a picture that can still be read."""
+"""How many rows of a picture can still be read."""
 SMALL = 9
 """Size in points of text that explains details."""
 MSE_LABEL = "MSE (scaled units squared)"
@@ -49,7 +49,7 @@ def save(draw: Callable[[Figure], None], path: Path, size: tuple[float, float] =
     Args:
         draw: Called with the empty figure.
         path: Where the picture is written.
-        size: Width and height in inches.
+        size: The picture's width and height in inches.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from search.plots.figures import SMALL, literal, save, three_digits
 
 _MIN_COLUMNS = 5
-"""So that the heading has room above few images."""
+"""The picture is at least this wide, so that the heading has room above few images."""
 
 
 def reconstructions(
@@ -28,15 +28,15 @@ def reconstructions(
     """Images above, what the autoencoder makes of them below, and PCA's reconstructions under these.
 
     Args:
-        inputs: `(n_images, n_features)` in their own units.
+        inputs: The images, `(n_images, n_features)`, in their own units.
         outputs: The autoencoder's reconstructions, of the same shape.
-        pca_outputs: Those of PCA with as many components as the code has units; None if there are none.
-        image_shape: `(height, width)` or `(height, width, channels)`.
-        value_range: Value of black and of white; the inputs' smallest and largest if None.
+        pca_outputs: PCA's reconstructions with as many components as the code has units; None if there are none.
+        image_shape: The shape of an image, `(height, width)` or `(height, width, channels)`.
+        value_range: The values of black and white; the inputs' smallest and largest if None.
         path: Where the picture is written.
-        mse: `(n_images,)`, the MSE of each of `outputs` in scaled units squared.
-        pca_mse: That of each of `pca_outputs`.
-        titles: A short text for above each image.
+        mse: The MSE of each of `outputs`, `(n_images,)`, in scaled units squared.
+        pca_mse: The MSE of each of `pca_outputs`.
+        titles: The short texts above the images.
     """
     low, high = value_range or (float(inputs.min()), float(inputs.max()))
     rows: list[tuple[str, np.ndarray, np.ndarray | None]] = [("input", inputs, None), ("autoencoder", outputs, mse)]

@@ -14,11 +14,11 @@ def training_loss(losses: pd.DataFrame, validation: pd.DataFrame, path: Path, pc
     """Training loss per batch with its epoch mean, and the validation curve of the cross-validation.
 
     Args:
-        losses: Columns step, epoch and mse of the retraining.
-        validation: Columns epoch, mean and se of the cross-validated MSE; may be empty.
+        losses: The losses of the retraining, with the columns step, epoch and mse.
+        validation: The cross-validated MSE, with the columns epoch, mean and se; may be empty.
         path: Where the picture is written.
-        pca_mse: PCA's cross-validated validation MSE with as many components as the code has units, a level line; none
-            is drawn if None or NaN.
+        pca_mse: PCA's cross-validated validation MSE with as many components as the code has units, drawn as a level
+            line unless it is None or NaN.
     """
 
     def draw(figure: Figure) -> None:
@@ -26,7 +26,7 @@ def training_loss(losses: pd.DataFrame, validation: pd.DataFrame, path: Path, pc
         steps_per_epoch = losses["epoch"].eq(1).sum()
         epochs = losses["step"] / steps_per_epoch
         means = losses.groupby("epoch")["mse"].mean()
-        few = "o" if len(means) == 1 else None  # a line through one point is not to be seen
+        few = "o" if len(means) == 1 else None  # a line through one point cannot be seen
         axes.plot(epochs, losses["mse"], color=GREY, alpha=0.4, linewidth=0.7, label="training, each batch")
         axes.plot(means.index - 0.5, means, color=GREY, linewidth=2, marker=few, label="training, mean of the epoch")
         if len(validation):

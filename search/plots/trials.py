@@ -36,8 +36,8 @@ def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path:
     error bars of two configurations may overlap although one is better in each fold: the second panel shows this.
 
     Args:
-        trials: As `load_trials` returns them.
-        folds: As `load_folds` returns them.
+        trials: What `load_trials` returned.
+        folds: What `load_folds` returned.
         winner: The `trial_id` that the others are compared to.
         path: Where the picture is written.
     """
@@ -119,7 +119,7 @@ def _differences(axes: Axes, differences: pd.DataFrame, winner: int, least: floa
 
     Args:
         axes: Where they are drawn.
-        differences: As `paired_differences` returns them, a row for each row of the picture.
+        differences: The differences, as `paired_differences` returns them, a row for each row of the picture.
         winner: The winner's row.
         least: Differences of this size are always drawn to scale.
     """

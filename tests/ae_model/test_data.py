@@ -206,7 +206,7 @@ def test_damaged_mnist_files_are_refused(tmp_path: Path, content: bytes) -> None
 def test_unknown_sources_are_refused(tmp_path: Path, source: str) -> None:
     """The message names what came and what there is."""
     message = refused(source, tmp_path)
-    assert message.startswith(f"{source}: no such file or folder, and no named source")
+    assert message.startswith(f"{source}: no such file, folder or named source")
     assert "digits, mnist, fashion-mnist, kmnist, cifar10" in message
 
 
@@ -322,12 +322,16 @@ X = np.random.default_rng(0).random((20, 4))
         (np.where(X[2, 1] == X, np.nan, X), {}, r"data: row 2 \(counted from 0\), column 1: .* but is nan"),
         ([[1, 2], [3]], {}, r"data: must be an array \(.*inhomogeneous"),
         (frame(), {}, r"data: row 0 \(counted from 0\), column 'kind': a value must be a number, but is 'x'"),
-        (frame(), {"label_column": "sort"}, r"label_column = 'sort' must be a column, but they are \['a', 'kind'"),
+        (
+            frame(),
+            {"label_column": "sort"},
+            r"label_column = 'sort' must be a column, but the columns are \['a', 'kind'",
+        ),
         (frame(), {"label_column": "kind", "labels": range(30)}, "label_column or are given"),
         (frame(), {"label_column": "kind", "feature_names": list("abc")}, "feature_names is for arrays"),
         (pd.DataFrame({"t": pd.to_datetime(["2020"] * 9)}), {}, r"column 't': .*datetime64"),
         (pd.DataFrame({"n": pd.array([1, pd.NA, 3], "Int64")}), {}, r"row 1 .*column 'n': .*(nan|<NA>)"),
-        (pd.DataFrame(X, columns=list("aabc")), {}, "'a' stands more than once"),
+        (pd.DataFrame(X, columns=list("aabc")), {}, "'a' occurs more than once"),
         (frame()[["a", "c"]], {"test": frame()[["a"]]}, "data: the test split: the column 'c' is missing"),
         (X, {"label_column": "kind"}, "label_column is for DataFrames alone"),
         (X, {"labels": [1, 2]}, r"labels must have the shape \(20,\), but has \(2,\)"),

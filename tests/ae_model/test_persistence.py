@@ -169,7 +169,7 @@ def test_without_feature_names_the_order_of_a_dataframes_columns_counts() -> Non
         ),
         (lambda f: f.rename(columns={"a": "A"}), r"x: the column 'a' is missing\. The columns are \['A', 'b'"),
         (lambda f: f.set_axis(range(6), axis=1), r"x: the column 'a' is missing.*'0', '1'"),
-        (lambda f: pd.concat([f, f[["b"]]], axis=1), r"x: column names must differ, but 'b' stands more than once"),
+        (lambda f: pd.concat([f, f[["b"]]], axis=1), r"x: column names must differ, but 'b' occurs more than once"),
         (
             lambda f: f.assign(c="old"),
             r"x: row 0 \(counted from 0\), column 'c': a value must be a number, but is 'old'",

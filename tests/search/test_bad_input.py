@@ -111,6 +111,7 @@ WRONG: list[Bad] = [
     *setting("data.source = 5", "data.source", "string", "5"),
     *setting("data.data_dir = 5", "data.data_dir", "string", "5"),
     *setting("data.download = 'no'", "data.download", "boolean", "'no'"),
+    *setting("data.header = 'yes'", "data.header", "boolean", "'yes'"),
     *setting("data.test_fraction = 'half'", "data.test_fraction", "number", "'half'"),
     *setting("data.max_samples = 10.5", "data.max_samples", "integer", "10.5"),
     *setting("data.label_column = ['a']", "data.label_column", "string", "['a']"),
@@ -225,7 +226,7 @@ WRONG: list[Bad] = [
     data("digits", "digits: ", "data.header is for .csv", header="true"),
     data("small.csv", "max_samples", "4", max_samples="2"),
     data("small.csv", "small.csv: ", "test_fraction=0.95", test_fraction="0.95"),
-    words("run --data small.csv --set search.n_splits=9", "n_splits=9", "n_samples=8"),
+    words("run --data small.csv --set search.n_splits=9 --set bottleneck.code_sizes=2", "n_splits=9", "n_samples=8"),
     words("run --data small.csv --set data.max_samples=4", "n_splits=5", "n_samples=4"),
     words("run --data small.csv --set bottleneck.code_sizes=3", "bottleneck.code_sizes", "3"),
     words("run --data small.csv --set bottleneck.explained_variance=1", "bottleneck.explained_variance", "3"),
@@ -285,7 +286,7 @@ WRONG: list[Bad] = [
     data("small.csv/none.npy", "none.npy", "no such file"),
     data("x" * 300 + ".csv", "x.csv"),
     data("small.txt", "small.txt: ", "suffix", ".parquet"),
-    data("Digits", "Digits: ", "no named source", "digits"),
+    data("Digits", "Digits: ", "or named source", "digits"),
     data("mnist", "mnist", "data.data_dir = ", "'data'", download="false"),
     data("mnist", "mnist", "data.data_dir = ", "'truncated'", download="false", data_dir="truncated"),
     data("mnist", "mnist", "data.data_dir = ", "'short'", download="false", data_dir="short"),
@@ -316,9 +317,9 @@ WRONG: list[Bad] = [
     *(
         words(f"{arguments} {place}", f"{place}", *parts)
         for place, parts in {
-            "nowhere": ("no search's directory",),
-            "small.csv": ("no search's directory",),
-            "models/good": ("no search's directory",),
+            "nowhere": ("not a search directory",),
+            "small.csv": ("not a search directory",),
+            "models/good": ("not a search directory",),
             "searches/garbage": ("ledger.sqlite", "not a database"),
             "searches/truncated": ("ledger.sqlite", "malformed"),
             "searches/emptied": ("ledger.sqlite",),
@@ -327,7 +328,7 @@ WRONG: list[Bad] = [
         }.items()
         for arguments in ("status", "trials", "select", "retrain")
     ),
-    words("status searches/folder", "searches/folder", "no search's directory"),
+    words("status searches/folder", "searches/folder", "not a search directory"),
     words("run --results-dir searches --name folder", "folder/ledger.sqlite", "unable to open"),
     words("run --results-dir searches --name locked", "locked/ledger.lock", "--results-dir"),
     words("run --results-dir searches --name garbage", "ledger.sqlite", "not a database"),
@@ -335,8 +336,8 @@ WRONG: list[Bad] = [
     words("run --results-dir searches --name newer", "ledger.sqlite", "version 99", "Upgrade"),
     words("trials searches/good --sort colour", "--sort", "'colour'", "rank"),
     words("trials searches/good --format xml", "--format", "'xml'"),
-    words("select searches/pending", "no trial has finished"),
-    words("retrain searches/pending", "no trial has finished"),
+    words("select searches/pending", "no trial has a complete epoch"),
+    words("retrain searches/pending", "no trial has a complete epoch"),
     words("retrain searches/pending --trial a", "--trial", "no complete epoch"),
     words("retrain searches/good --trial zzz", "--trial", "'zzz'", "ae-search trials"),
     words("retrain searches/good --trial a1", "none.csv", "no such file"),
@@ -649,7 +650,7 @@ def _contents(folder: Path) -> dict[str, bytes | None]:
 
 
 REMEDY = re.compile(
-    r"[.?)] (Add|Change|Check|Convert|Evaluate|Fill|Fix|Give|Leave|Lower|Make|Mend|Move|Name|Put|Rename|Reshape|Resize|"
+    r"[.?)] (Add|Change|Check|Convert|Evaluate|Fill|Fix|Give|Leave|Lower|Make|Move|Name|Put|Rename|Reshape|Resize|"
     r"Retrain|Run|See|Set|Upgrade|Use|Write)\b|Did you mean |Known here: |Example: | lists them|"
     r"must be (one of|a column of|table, csv|1 to 100)"
 )

@@ -329,7 +329,7 @@ def test_starting_over(run: Run, one_line: OneLine, search_copy: Path, local_ray
     (search_copy.parent / "thesis").mkdir()
     status, output, errors = run("run", *command[1:], "--name", "thesis")
     assert (status, output) == (2, "")
-    one_line(errors, "thesis: --fresh moves searches aside, but this is none")
+    one_line(errors, "thesis: --fresh moves searches aside, but this is not a search directory")
     assert not (search_copy.parent / "thesis.1").exists()
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from search.data import load_data
 
 from ae_model import UserError, load_dataset
-from search.settings import load_settings
+from search.plan import load_data
+from search.settings_files import load_settings
 
 
 @pytest.fixture
