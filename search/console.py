@@ -72,7 +72,7 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
 
     Args:
         selection: The winner.
-        trials: As `load_trials` returns them; if given, verdicts that the error bars seem to contradict are explained.
+        trials: What `load_trials` returned; if given, verdicts that the error bars seem to contradict are explained.
     """
     s = selection
     lines = [
@@ -208,7 +208,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
     """Print the trials of a search.
 
     Args:
-        directory: Of the search.
+        directory: The search's directory.
         sort: Column to sort by, lowest first.
         top: Print only so many; all if None.
         format_: "table", "csv" or "json".

@@ -101,7 +101,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
     def _noted(self) -> Iterator[None]:
         try:
             yield
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
             self.error = error
             raise
 
