@@ -292,12 +292,10 @@ def test_encode_decode_reconstruct(run: Run, searched: SearchResult, table_csv: 
 
 
 def test_run_of_a_finished_search(run: Run, one_line: OneLine, search_copy: Path) -> None:
-    """Given its own settings, a search that is done says so without Ray: the same winner, on standard output."""
+    """Given its own settings, a search that is done says so without Ray and trains nothing: the same winner."""
     before = (search_copy / "trials.csv").read_bytes()
     status, output, errors = run("run", search_copy / "settings.toml", "--results-dir", search_copy.parent)
-    assert status == 0
-    assert errors.startswith("Retraining ")
-    assert len(errors.splitlines()) == 1
+    assert (status, errors) == (0, "")
     assert "Winner by the rule 'best', of 4 finished trials" in output
     assert (search_copy / "trials.csv").read_bytes() == before
     status, output, errors = run(
@@ -340,7 +338,6 @@ def test_options_go_over_the_settings_file(run: Run, search_copy: Path, table_cs
     arguments = ("--data", table_csv, "--name", "birds", "--set", "selection.rule=smallest-code")
     status, output, errors = run("run", toml, "--results-dir", search_copy.parent, *arguments)
     assert status == 0
-    assert errors.startswith("Retraining ")
-    assert len(errors.splitlines()) == 1
+    assert len(errors.splitlines()) <= 1, "the other rule may have another winner, which is retrained"
     assert "Winner by the rule 'smallest-code'" in output
     assert "smallest-code" in toml.read_text()
