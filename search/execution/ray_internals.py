@@ -16,6 +16,7 @@ import psutil
 
 import ae_model
 import search
+from search.errors import SearchError
 
 PRIVATE_NAMES = (
     "ray._private.utils.set_sigterm_handler",
@@ -36,7 +37,7 @@ def find(name: str) -> tuple[Any, str, Any]:
     """A private name of Ray's: the module or class it belongs to, its last part, and its value.
 
     Raises:
-        RuntimeError: If this Ray does not have it.
+        SearchError: If this Ray does not have it.
     """
     import ray
 
@@ -52,7 +53,7 @@ def find(name: str) -> tuple[Any, str, Any]:
                 owner = owner()
         return owner, last, getattr(owner, last)
     except (ImportError, AttributeError):
-        raise RuntimeError(
+        raise SearchError(
             f"{name} is needed, but Ray {ray.__version__} does not have it. Install the version of Ray that "
             "ae-search asks for."
         ) from None
