@@ -53,7 +53,10 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             if version < SCHEMA_VERSION:
                 connection.execute("BEGIN IMMEDIATE")
                 if version == 1:
-                    _renew_ids(connection)
+                    try:
+                        _renew_ids(connection)
+                    except (ValueError, TypeError, LookupError, AttributeError) as error:
+                        raise unreadable(path, error) from error
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
     except BaseException:
@@ -143,7 +146,7 @@ def _renew_ids(connection: sqlite3.Connection) -> None:
     definition.pop("search.max_epochs", None)
     old = connection.execute("SELECT trial_id, configuration FROM trials").fetchall()
     new = [(trial_id(from_json(text), definition), old_id) for old_id, text in old]
-    for table in ("trials", "epochs"):
-        connection.executemany(f"UPDATE {table} SET trial_id = ? WHERE trial_id = ?", new)
+    connection.executemany("UPDATE trials SET trial_id = ? WHERE trial_id = ?", new)
+    connection.executemany("UPDATE epochs SET trial_id = ? WHERE trial_id = ?", new)
     if row is not None:
         connection.execute("UPDATE search SET value = ? WHERE key = 'definition'", (json.dumps(definition),))

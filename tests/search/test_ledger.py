@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ae_model import Configuration, EpochRecord
+from ae_model import Configuration, EpochRecord, UserError
 from search.ledger import (
     FAILED,
     FINISHED,
@@ -250,6 +250,22 @@ def test_a_damaged_ledger(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"ledger\.sqlite: is not a readable ledger"):
         read_ledger(tmp_path, "SELECT * FROM trials")
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "no JSON", "{}", '{"layer_sizes": 3}'])
+def test_a_ledger_of_version_1_that_is_damaged(tmp_path: Path, text: str) -> None:
+    """Where a configuration in it is none, it is refused, and stays as it is."""
+    with Ledger(tmp_path) as ledger:
+        ledger.enter_trials({"a": A})
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE trials SET configuration = ?", (text,))
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(UserError, match=r"ledger\.sqlite: is not a readable ledger"):
+        Ledger(tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert connection.execute("SELECT trial_id, configuration FROM trials").fetchall() == [("a", text)]
 
 
 def test_a_ledger_of_a_newer_version(tmp_path: Path) -> None:

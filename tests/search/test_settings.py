@@ -372,7 +372,7 @@ def test_names_that_are_folders(name: str) -> None:
 )  # fmt: skip
 def test_names_that_are_not(name: str) -> None:
     """A name that would leave the results directory, hide, or need quoting is refused in one line that shows it."""
-    with pytest.raises(ValueError, match="--name must be 1 to 100 letters") as caught:
+    with pytest.raises(ValueError, match="name must be 1 to 100 letters") as caught:
         check_name(name)
     assert repr(name) in str(caught.value)
     assert "\n" not in str(caught.value)
