@@ -1,7 +1,6 @@
 """What Ray Tune tells the driver, passed on to the recorder."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +12,8 @@ from ray import tune
 from search.errors import SearchError
 from search.execution import ray_internals
 from search.execution.recorder import Recorder
+from search.execution.watch import NO_WORKER
 
-NO_WORKER_S = (5.0, 90.0)
-"""How long a local Ray may be without any worker, from its start on: if one has left its last words, and if none has.
-
-Ray waits a minute for one that was killed while it started, and then starts another.
-"""
-_NO_WORKER = "no worker can be started"
 _UNABLE = "error raised in its creation task|failed to import on the worker"
 """In what Ray says of an actor that never came to life, for an exception."""
 _LOST = "actor (died|is dead)|unavailable|out of memory"
@@ -33,8 +27,6 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
         self.error: Exception | None = None
         """What ended the search, as it was raised: Tune makes a traceback's text of it."""
         self._worker_lived = False
-        self._worker_seen = time.monotonic()
-        self._worker_asked = 0.0
         self._report_came = False
         self._recorder = recorder
         self._interrupted = interrupted
@@ -65,7 +57,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
             with self._noted():
                 self._stop_if_all_would_fail(trial)
                 if not self._worker_lived:
-                    raise SearchError(f"{_NO_WORKER}: {_last_line(_last_failure(trial))}")
+                    raise SearchError(f"{NO_WORKER}: {_last_line(_last_failure(trial))}")
                 self._recorder.fail(trial.config["pack"], _failure(trial))
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
@@ -76,26 +68,12 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
             # Ray itself would end this process seconds later, with pages of its own log.
             raise SearchError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
 
-        if not self._worker_lived:
-            self._stop_if_no_worker_starts()
-
-    def _stop_if_no_worker_starts(self) -> None:
-        """Raise SearchError if there has been no process of a worker for a while: Ray would try for ever."""
-        now = time.monotonic()
-        if now > self._worker_asked + 1:
-            self._worker_asked = now
-            if ray_internals.has_worker_processes():
-                self._worker_seen = now
-        words = ray_internals.last_words_of_workers() if now > self._worker_seen + min(NO_WORKER_S) else ""
-        if words or now > self._worker_seen + max(NO_WORKER_S):
-            raise SearchError(f"{_NO_WORKER}: {words or 'they end as they start, without a word'}")
-
     def _stop_if_all_would_fail(self, trial: Any) -> None:
         """Raise SearchError if this trial failed of what would come to any other: a module missing, for instance."""
         text = _last_failure(trial)
         # What a trial can fail of, `train_pack` reports; so the first error of its own is one of the workers.
         if re.search(_UNABLE, text) or (text and not self._report_came and not _is_loss(text)):
-            raise SearchError(f"{_NO_WORKER}: {_last_line(text)}")
+            raise SearchError(f"{NO_WORKER}: {_last_line(text)}")
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
