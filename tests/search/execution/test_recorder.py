@@ -92,3 +92,19 @@ def test_the_time_of_a_pack_is_shared_by_parameters(recorder: Recorder, tmp_path
     seconds = load_trials(tmp_path).set_index("trial_id")["fit_seconds"]
     np.testing.assert_allclose(seconds[["large", "small"]], [17.3 * 98 / 165, 17.3 * 42 / 165], rtol=1e-12)
     assert seconds[["alone", "done before"]].isna().all()
+
+
+def test_a_trial_ends_at_its_own_target(tmp_path: Path) -> None:
+    """In a pack whose trials are to reach different epochs, what comes after a trial's own is dropped."""
+    ledger = Ledger(tmp_path)
+    ledger.enter_trials(TRIALS)
+    pack = Pack(trials={name: TRIALS[name] for name in PACK}, targets={"large": 3, "small": 1})
+    recorder = Recorder([pack], ledger, lambda *_: None)
+    recorder.start(0)
+    both = [_record(1, 0.3), _record(2, 0.2)]
+    recorder.record(0, _report(large=both, small=both))
+    assert load_trials(tmp_path).set_index("trial_id")["epochs"].dropna().to_dict() == {"large": 2, "small": 1}
+    assert _statuses(tmp_path)["small"] == FINISHED
+    recorder.record(0, _report(large=[_record(3, 0.1)], small=[_record(3, 0.1)]))
+    assert load_trials(tmp_path).set_index("trial_id")["epochs"].dropna().to_dict() == {"large": 3, "small": 1}
+    assert pack.max_epochs == 3
