@@ -12,8 +12,8 @@ from ray import tune
 from search.errors import SearchError
 from search.execution import ray_internals
 from search.execution.recorder import Recorder
-from search.execution.watch import NO_WORKER
 
+_NO_WORKER = "no worker can be started"
 _UNABLE = "error raised in its creation task|failed to import on the worker"
 """In what Ray says of an actor that never came to life, for an exception."""
 _LOST = "actor (died|is dead)|unavailable|out of memory"
@@ -57,7 +57,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
             with self._noted():
                 self._stop_if_all_would_fail(trial)
                 if not self._worker_lived:
-                    raise SearchError(f"{NO_WORKER}: {_last_line(_last_failure(trial))}")
+                    raise SearchError(f"{_NO_WORKER}: {_last_line(_last_failure(trial))}")
                 self._recorder.fail(trial.config["pack"], _failure(trial))
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
@@ -73,7 +73,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
         text = _last_failure(trial)
         # What a trial can fail of, `train_pack` reports; so the first error of its own is one of the workers.
         if re.search(_UNABLE, text) or (text and not self._report_came and not _is_loss(text)):
-            raise SearchError(f"{NO_WORKER}: {_last_line(text)}")
+            raise SearchError(f"{_NO_WORKER}: {_last_line(text)}")
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

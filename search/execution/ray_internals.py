@@ -8,11 +8,9 @@ import os
 import site
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 import ae_model
 import search
@@ -25,8 +23,6 @@ PRIVATE_NAMES = (
     "ray._private.worker.print_to_stdstream",
     "ray._private.worker._global_node",
     "ray._private.node.Node.dead_processes",
-    "ray._private.node.Node.live_processes",
-    "ray._private.node.Node.get_logs_dir_path",
     "ray.job_config.JobConfig._runtime_env_has_working_dir",
     "ray.job_config.JobConfig._py_driver_sys_path",
 )
@@ -127,37 +123,6 @@ def dead_processes() -> set[str]:
     node = find("ray._private.worker._global_node")[2]
     find("ray._private.node.Node.dead_processes")
     return {kind for kind, _process in node.dead_processes()} if node is not None else set()
-
-
-def has_worker_processes() -> bool:
-    """Whether the Ray that this process has started has any, busy, idle or just starting; True for a cluster."""
-    node = find("ray._private.worker._global_node")[2]
-    find("ray._private.node.Node.live_processes")
-    if node is None or not node.is_head():
-        return True
-    for kind, process in node.live_processes():
-        if kind == "raylet":
-            with suppress(psutil.NoSuchProcess):
-                return any(_is_worker(child) for child in psutil.Process(process.pid).children())
-    return True  # without a raylet there are other worries
-
-
-def _is_worker(process: psutil.Process) -> bool:
-    try:
-        name = process.name()  # Ray's two agents take such names too
-        if name.startswith("ray::") and not name.startswith(("ray::Dashboard", "ray::RuntimeEnv")):
-            return True
-        return any("default_worker.py" in text for text in process.cmdline())
-    except psutil.NoSuchProcess:
-        return False
-
-
-def last_words_of_workers() -> str:
-    """The last line that workers have written to standard error before they knew where else to; empty if none has."""
-    node = find("ray._private.worker._global_node")[2]
-    find("ray._private.node.Node.get_logs_dir_path")
-    lines = (Path(node.get_logs_dir_path()) / "raylet.err").read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def job_config() -> Any:

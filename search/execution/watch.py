@@ -9,7 +9,6 @@ from threading import Event, Lock, Thread
 
 import psutil
 
-from search.execution import ray_internals
 from search.execution.native_stderr import NativeStderr
 
 NEEDED = ("gcs_server", "raylet")
@@ -19,12 +18,6 @@ STARTING_INTERVAL_S = 0.01
 """Between two looks while Ray starts: what dies then makes its C++ end this process within a second, or hang."""
 SCAN_INTERVALS_S = (0.05, 2.0)
 """Between two looks at all processes of the machine, which take milliseconds each: while Ray starts, and later."""
-NO_WORKER_S = 5.0
-"""How long a Ray that starts may be without any worker that starts, if one has left a word on standard error.
-
-Without a word it was killed: Ray notices that after a minute, and starts another.
-"""
-NO_WORKER = "no worker can be started"
 GRACE_S = 3.0
 """How long this process may take to notice by itself, and leave."""
 LEAVE_S = 30.0
@@ -52,8 +45,6 @@ class Watch:
         self._needed: dict[str, psutil.Process] = {}
         self._family: set[psutil.Process] = set()
         self._starting = True
-        self._workers_asked = 0.0
-        self._worker_seen: float | None = None
         self._leaving: float | None = None
         self._dead: tuple[str, float] | None = None
         self._looking = Lock()
@@ -85,8 +76,6 @@ class Watch:
             grace_s = 0 if self._starting else GRACE_S
             if self._dead is not None and now >= max(self._dead[1], self._leaving or 0) + grace_s:
                 self._exit(self.reason() or "")
-            if self._starting and (words := self._last_words_of_workers(now)):
-                self._exit(f"{NO_WORKER}: {words}")
             if self._leaving is not None and now > self._leaving + LEAVE_S:
                 self._exit(f"Ray did not end within {LEAVE_S:.0f} s{self._stderr.log_note()}. {_REMEDY}")
 
@@ -107,15 +96,6 @@ class Watch:
             self._dead = " and ".join(sorted(died)), time.monotonic()
             # Also there, among Ray's words, so that there is a log to be named.
             self._stderr.write_to_log(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ae-search: {self._dead[0]} was killed\n")
-
-    def _last_words_of_workers(self, now: float) -> str:
-        """What those said that ended as they started; empty as long as any may still come."""
-        if now < self._workers_asked + 1:
-            return ""
-        self._workers_asked = now
-        if self._worker_seen is None or ray_internals.has_worker_processes():
-            self._worker_seen = now
-        return ray_internals.last_words_of_workers() if now > self._worker_seen + NO_WORKER_S else ""
 
     def _scan(self) -> None:
         """Remember all that there are, because those whose parent dies are nobody's children."""

@@ -20,9 +20,8 @@ IN_WORKERS = "import os, sys\nif any('default_worker.py' in argument for argumen
     [
         ("torch", "raise ImportError('libcudart.so.99: cannot open shared object file')", "libcudart.so.99: cannot"),
         ("sitecustomize", IN_WORKERS + "sys.modules['search'] = None", "'search' is not a package"),
-        ("sitecustomize", IN_WORKERS + "print('no Python here', file=sys.stderr); os._exit(1)", "no Python here"),
     ],
-    ids=["a broken torch", "a host without ae-search", "a Python that ends at once"],
+    ids=["a broken torch", "a host without ae-search"],
 )
 def test_workers_that_cannot_import(
     module: str, content: str, reason: str, settings: SearchSettings, tmp_path: Path

@@ -21,7 +21,10 @@ STARTING = [
     for name in ("gcs_server", "raylet")
     for delay in (0.0, 0.5, 1.5)
 ]
-AT_WORK = [pytest.param(name, None, id=f"{name} while workers train") for name in ("gcs_server", "raylet")]
+AT_WORK = [  # the raylet's sudden end is also one of test_runner.py's
+    pytest.param("gcs_server", None, id="gcs_server while workers train"),
+    pytest.param("raylet", None, marks=pytest.mark.slow, id="raylet while workers train"),
+]
 
 
 @pytest.mark.parametrize(("victim", "delay_s"), [*STARTING, *AT_WORK])
