@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TOKENS = ({"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64})
-SOURCES = sorted((*ROOT.glob("ae_model/*.py"), *ROOT.glob("search/*.py")))
+SOURCES = sorted((*ROOT.glob("ae_model/**/*.py"), *ROOT.glob("search/**/*.py")))
 
 
 def test_the_local_ray_listens_on_loopback_with_a_token_and_without_a_dashboard(tmp_path: Path) -> None:
