@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ae_model.activations import activation
 from ae_model.configuration import checked_layer_sizes
+from ae_model.errors import UserError
+from ae_model.pca_start import PcaStart, start_parameters
 
 
 class SymmetricAutoencoder(nn.Module):
@@ -72,6 +74,51 @@ class SymmetricAutoencoder(nn.Module):
         """The scaled samples that a code stands for."""
         reconstruction: Tensor = self.decoder(code)
         return reconstruction
+
+    def linear_layers(self) -> list[nn.Linear]:
+        """The linear layers, first encoder layer first."""
+        return [module for module in (*self.encoder, *self.decoder) if isinstance(module, nn.Linear)]
+
+    @torch.no_grad()
+    def start_at(self, start: PcaStart) -> None:
+        """Change the weights so that training starts where PCA ends: the network then reconstructs as PCA does.
+
+        A network without hidden layers takes PCA's components V and mean m as they are: `code = V(x - m)`,
+        `reconstruction = V' code + m`. In others, units carry the code from layer to layer, such as
+        `z = relu(z) - relu(-z)`, and the rest keep their incoming weights and get outgoing weights 0, after Net2Net
+        (Chen, Goodfellow, Shlens, 2016); `pca_start.start_parameters` has every formula. The narrowest layer decides
+        how many components there are.
+
+        Args:
+            start: PCA of the training rows, as `fit_pca_start` makes it for this output activation.
+
+        Raises:
+            UserError: If the start is for another number of features or another output activation.
+
+        Example:
+            >>> values = np.random.default_rng(0).normal(size=(100, 8))
+            >>> scaling = fit_scaling(values)
+            >>> model = SymmetricAutoencoder((8, 20, 3), output_activation="linear").double()
+            >>> model.start_at(fit_pca_start(values, scaling, 3))
+            >>> scaled = scaling.transform(values)
+            >>> pca = sklearn.decomposition.PCA(3).fit(scaled)
+            >>> reconstruction, code = model(torch.from_numpy(scaled))
+            >>> np.allclose(reconstruction.detach(), pca.inverse_transform(pca.transform(scaled)))
+            True
+        """
+        n_features = len(start.output_bias)
+        if (n_features, start.output_activation) != (self.layer_sizes[0], self.output_activation):
+            raise UserError(
+                f"start must be for {self.layer_sizes[0]} features and output_activation={self.output_activation!r}, "
+                f"but is for {n_features} and {start.output_activation!r}. Make another by fit_pca_start.",
+                argument="start",
+            )
+        linears = self.linear_layers()
+        initial = [(linear.weight.numpy(force=True), linear.bias.numpy(force=True)) for linear in linears]
+        layers = start_parameters(start, initial, hidden=self.hidden_activation, code=self.code_activation)
+        for linear, (weight, bias) in zip(linears, layers, strict=True):
+            linear.weight.copy_(torch.from_numpy(weight))
+            linear.bias.copy_(torch.from_numpy(bias))
 
 
 def layer_activations(n_layers: int, hidden: str, code: str, output: str) -> list[str]:

@@ -22,6 +22,9 @@ ACTIVATION_RANGES = {
 }
 """The ends of the values that each activation can give, which it may only approach; gelu's and silu's are rounded."""
 ACTIVATION_NAMES = tuple(ACTIVATION_RANGES)
+INIT_NAMES = ("random", "pca")
+PCA_OUTPUTS = ("linear", "tanh")
+"""Activations of the output with which training can start at PCA."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,8 @@ class Configuration:
     """Adam's learning rate, > 0."""
     batch_size: int = 64
     """Samples per step, >= 1; the last batch of an epoch may be smaller."""
+    init: str = "random"
+    """Where training starts: "random" weights, or "pca", which reconstruct as PCA of the training rows does."""
 
     @property
     def text(self) -> str:

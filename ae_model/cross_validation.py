@@ -12,6 +12,7 @@ from ae_model.configuration import Configuration, EpochRecord, count_parameters
 from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
 from ae_model.padding import padded_sizes, stack_kind
+from ae_model.pca_start import member_starts
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
@@ -216,6 +217,7 @@ def _make_groups(
     assert len({stack_kind(c) for c in configurations}) == 1, "the configurations must be of one kind"
     n_batches = [-(-len(fold.train) // first.batch_size) for fold in folds]
     resident = ResidentData(values, scalings, device=device, dtype=dtype)
+    starts = member_starts(values, configurations, folds, scalings)
     groups = []
     for members in _group_members(configurations, len(folds), device, dtype):
         chosen = sorted(members, key=lambda member: (n_batches[member[1]], configurations[member[0]].learning_rate))
@@ -223,6 +225,7 @@ def _make_groups(
             [configurations[c] for c, _ in chosen],
             n_batches=[n_batches[k] for _, k in chosen],
             generators=[initial_generator(seed, k) for _, k in chosen],
+            starts=[starts[k] for _, k in chosen],
             device=device,
             dtype=dtype,
         )

@@ -14,6 +14,7 @@ from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_act
 from ae_model.configuration import Configuration, checked_layer_sizes
 from ae_model.errors import UserError
 from ae_model.padding import padded_sizes, stack_kind
+from ae_model.pca_start import PcaStart, start_parameters, starts_at_pca
 
 _Pair = tuple[Tensor, Tensor]
 """Matrices and their transposes: a step takes dozens of these, and making such a view takes a microsecond."""
@@ -35,6 +36,7 @@ class AutoencoderStack:
         n_batches: The number of batches per epoch of each member. Members with equal learning rate and number of
             batches that stand side by side share one Adam call, so sorted members are faster.
         generators: The source of the initial weights of each member.
+        starts: PCA of the training rows of each member whose training starts there (`Configuration.init`).
         device: Where the stack lives.
         dtype: The type of the weights, in which everything is computed.
 
@@ -48,6 +50,7 @@ class AutoencoderStack:
         *,
         n_batches: Sequence[int],
         generators: Sequence[torch.Generator],
+        starts: Sequence[PcaStart | None] | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -73,8 +76,13 @@ class AutoencoderStack:
         )
         self._make_views()
         for j, (sizes, generator) in enumerate(zip(self.members, generators, strict=True)):
-            for layer, (n_in, n_out) in enumerate(pairwise((*sizes, *sizes[-2::-1]))):
-                weight, bias = initial_linear(n_in, n_out, generator)
+            initial = [initial_linear(n_in, n_out, generator) for n_in, n_out in pairwise((*sizes, *sizes[-2::-1]))]
+            if starts_at_pca(configurations[j]):
+                start = None if starts is None else starts[j]
+                assert start is not None, f"member {j} starts at PCA, which must be given"
+                initial = self._started(start, initial)
+            for layer, (weight, bias) in enumerate(initial):
+                n_out, n_in = weight.shape
                 self.weights[layer][j, :n_in, :n_out] = weight.T
                 self.biases[layer][j, 0, :n_out] = bias
         self._adam_keys = [(c.learning_rate, n) for c, n in zip(configurations, n_batches, strict=True)]
@@ -181,12 +189,21 @@ class AutoencoderStack:
         model = SymmetricAutoencoder(
             self.members[member], hidden_activation=hidden, code_activation=code, output_activation=output
         ).to(self._flat.dtype)
-        linears = [module for module in (*model.encoder, *model.decoder) if isinstance(module, torch.nn.Linear)]
         with torch.no_grad():
-            for linear, weight, bias in zip(linears, self.weights, self.biases, strict=True):
+            for linear, weight, bias in zip(model.linear_layers(), self.weights, self.biases, strict=True):
                 linear.weight.copy_(weight[member, : linear.in_features, : linear.out_features].T)
                 linear.bias.copy_(bias[member, 0, : linear.out_features])
         return model
+
+    def _started(self, start: PcaStart, initial: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+        """A member's parameters that start at PCA, given its random ones."""
+        layers = start_parameters(
+            start,
+            [(weight.numpy(), bias.numpy()) for weight, bias in initial],
+            hidden=self.names[0],
+            code=self.names[1],
+        )
+        return [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in layers]
 
     def _forward(self, x: _Pair) -> list[_Pair]:
         """The value of every layer for x, in buffers that are kept for each batch size."""

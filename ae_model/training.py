@@ -10,6 +10,7 @@ from torch import Tensor
 from ae_model.autoencoder import SymmetricAutoencoder
 from ae_model.capture import CapturedStep
 from ae_model.configuration import Configuration
+from ae_model.pca_start import fit_pca_start, starts_at_pca
 from ae_model.resident import Batch, ResidentData, batches
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
@@ -121,10 +122,15 @@ def fit_autoencoder(
     n_samples, n_features = values.shape
     everything = np.arange(n_samples)
     counts = _rows_per_batch(n_samples, configuration.batch_size)
+    start = None
+    if starts_at_pca(configuration):
+        n_components = min(configuration.layer_sizes[1:])
+        start = fit_pca_start(values, scaling, n_components, output_activation=configuration.output_activation)
     stack = AutoencoderStack(
         [configuration],
         n_batches=[len(counts)],
         generators=[initial_generator(seed, 0)],
+        starts=[start],
         device=device,
         dtype=dtype,
     )

@@ -36,6 +36,7 @@ def trials_table(trials: pd.DataFrame) -> Table:
         "layer sizes": list(trials["layer_sizes"]),
         "hidden": list(trials["hidden_activation"].where(trials["hidden_depth"] > 0, "")),
         "code": list(trials["code_activation"]),
+        "start": list(trials["init"]),
         "rate": _numbers(trials["learning_rate"], "g"),
         "batch": _numbers(trials["batch_size"], "d"),
         "epoch": _numbers(trials["best_epoch"], ".0f"),
@@ -55,12 +56,12 @@ def trials_table(trials: pd.DataFrame) -> Table:
     shown = {
         name: cells
         for name, cells in columns.items()
-        if name not in ("hidden", "rate", "batch", "status")
+        if name not in ("hidden", "start", "rate", "batch", "status")
         or len(set(cells) - {""}) > 1
         or (name == "status" and set(cells) != {FINISHED})
     }
     for name in shown:
-        is_text = name in ("trial", "layer sizes", "hidden", "code", "status")
+        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "status")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in zip(*shown.values(), strict=True):
         table.add_row(*row)

@@ -19,6 +19,7 @@ VERSION_1: dict[str, Any] = {
     "output_activation": "tanh",
     "learning_rate": 1e-3,
     "batch_size": 64,
+    "init": "random",
     "search.n_splits": 5,
     "search.fp32_precision": "tf32",
     "seed": 0,

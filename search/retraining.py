@@ -72,6 +72,7 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
             "epochs": epochs,
             "learning_rate": configuration.learning_rate,
             "batch_size": configuration.batch_size,
+            "init": configuration.init,
             "seed": settings.seed,
             "data": settings.data.model_dump() | _source(data),
             "data_fingerprint": dataset.fingerprint(),

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES
+from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES, PCA_OUTPUTS
 
 
 def _as_list(value: object) -> object:
@@ -138,6 +138,8 @@ class SpaceSettings(_Section):
     """The activations of hidden layers, in encoder and decoder."""
     code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu", "linear"]
     """The activations of the code."""
+    init: Annotated[list[Literal["pca", "random"]], BeforeValidator(_as_list), Field(min_length=1)] = ["random"]
+    """Where training starts: "random" weights, or "pca", weights that reconstruct as PCA of the training rows does."""
     output_activation: Annotated[_Activation, AfterValidator(_covers_scaled_data)] = "tanh"
     """The activation of the decoder's output; its values must cover [-1, 1], the range that all data is scaled to."""
     learning_rate: Annotated[
@@ -158,6 +160,11 @@ class SpaceSettings(_Section):
             raise ValueError("takes either hidden or depth and widths, but both are given")
         if self.depth is None and self.non_increasing:
             raise ValueError("non_increasing belongs to depth and widths, but they are missing")
+        if "pca" in self.init and self.output_activation not in PCA_OUTPUTS:
+            raise ValueError(
+                f'init = "pca" needs output_activation {" or ".join(map(repr, PCA_OUTPUTS))}, '
+                f"but it is {self.output_activation!r}"
+            )
         return self
 
 

@@ -71,6 +71,7 @@ def make_configurations(
         [(h, a) for h in hidden_choices(space) for a in (dict.fromkeys(space.hidden_activation) if h else ["linear"])],
         list(dict.fromkeys(code_sizes)),
         list(dict.fromkeys(space.code_activation)),
+        list(dict.fromkeys(space.init)),
         list(dict.fromkeys(space.batch_size)),
         [rates] if isinstance(rates, LogUniform) else list(dict.fromkeys(rates)),
     ]
@@ -94,8 +95,9 @@ def make_configurations(
             output_activation=space.output_activation,
             learning_rate=learning_rate,
             batch_size=batch_size,
+            init=init,
         )
-        for (hidden, hidden_activation), code_size, code_activation, batch_size, learning_rate in points
+        for (hidden, hidden_activation), code_size, code_activation, init, batch_size, learning_rate in points
     ]
 
 

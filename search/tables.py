@@ -11,7 +11,7 @@ from search.ledger_reader import Rows, read_baselines, read_configurations, read
 
 TRIAL_COLUMNS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
-    "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
+    "init", "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
     "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "dead_code_units_mean", "rank",
     "fit_seconds", "host", "error",
 ]  # fmt: skip
@@ -75,7 +75,8 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
 
 def configuration_labels(trials: pd.DataFrame) -> list[str]:
     """What to call each trial: its layer sizes, and what else varies among the trials."""
-    varies = {name for name in ("code_activation", "learning_rate", "batch_size") if len(trials[name].unique()) > 1}
+    names = "code_activation", "init", "learning_rate", "batch_size"
+    varies = {name for name in names if len(trials[name].unique()) > 1}
     if len(trials.loc[trials["hidden_depth"] > 0, "hidden_activation"].unique()) > 1:
         varies.add("hidden_activation")
     labels = []
@@ -85,6 +86,8 @@ def configuration_labels(trials: pd.DataFrame) -> list[str]:
             parts.append(f"{row['hidden_activation']} hidden")
         if "code_activation" in varies:
             parts.append(f"{row['code_activation']} code")
+        if "init" in varies:
+            parts.append(f"{row['init']} start")
         if "learning_rate" in varies:
             parts.append(f"rate {row['learning_rate']:g}")
         if "batch_size" in varies:
@@ -114,6 +117,7 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
         compression_ratio=[c.compression_ratio for c in configurations],
         hidden_activation=[c.hidden_activation for c in configurations],
         code_activation=[c.code_activation for c in configurations],
+        init=[c.init for c in configurations],
         learning_rate=[c.learning_rate for c in configurations],
         batch_size=[c.batch_size for c in configurations],
     )

@@ -30,6 +30,7 @@ def test_a_trial_is_known_by_what_it_is() -> None:
         "output_activation": "elu",
         "learning_rate": 0.5,
         "batch_size": 7,
+        "init": "pca",
     }
     changed = [trial_id(replace(A, **{name: other}), DEFINITION) for name, other in others.items()]
     changed += [trial_id(A, {**DEFINITION, name: "other"}) for name in DEFINITION]

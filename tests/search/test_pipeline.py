@@ -17,6 +17,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
 
 from ae_model import Configuration, Dataset, UserError, cross_validate, load_dataset, load_model, make_folds
+from ae_model.arithmetic import arithmetic
+from ae_model.cross_validation import CrossValidation
 from search import (
     SearchResult,
     SearchSettings,
@@ -28,7 +30,9 @@ from search import (
     propose_code_sizes,
     run_search,
 )
-from search.ledger_reader import read_ledger
+from search.console import trials_table
+from search.execution.packs import make_packs
+from search.ledger_reader import read_configurations, read_ledger
 from search.settings import BottleneckSettings
 from search.tables import TRIAL_COLUMNS
 
@@ -152,6 +156,33 @@ def test_the_workers_computed_what_the_model_package_computes(searched: SearchRe
                     np.testing.assert_array_equal(reported[column], getattr(record, column))
     finally:
         torch.set_num_threads(n_threads)
+
+
+def test_starts_at_pca_are_the_same_everywhere(settings: SearchSettings, local_ray: None, tmp_path: Path) -> None:
+    """A search of both starts reports what its packs give here, to the bit; the model is started likewise."""
+    space = {"hidden": ["", "9"], "code_activation": ["relu"], "init": ["pca", "random"]}
+    result = run_search(_changed(settings, {"space": space, "search": {"max_epochs": 2}}), results_dir=tmp_path)
+    trials, epochs = result.trials, load_epochs(result.directory)
+    assert trials["init"].tolist() == ["pca", "random"] * 2
+    dataset = _dataset(settings)
+    folds = make_folds(len(dataset.development), 3, settings.seed)
+    n_rows = sum(len(fold.train) for fold in folds)
+    for pack in make_packs(read_configurations(result.directory), n_rows=n_rows):
+        assert {configuration.init for configuration in pack.values()} == {"pca", "random"}
+        with arithmetic(n_threads=1, fp32_precision="tf32"):
+            configurations = list(pack.values())
+            run = CrossValidation(dataset.development, configurations, folds=folds, max_epochs=2, seed=settings.seed)
+            expected = [[record.val_mse for _, record in sorted(records.items())] for records in run]
+        for number, trial_id in enumerate(pack):
+            reported = epochs.loc[epochs["trial_id"] == trial_id, "val_mse"]
+            np.testing.assert_array_equal(reported, np.concatenate([epoch[number] for epoch in expected]))
+    means = trials.set_index(["layer_sizes", "init"])["val_mse_mean"]
+    for sizes in ("6-2", "6-9-2"):
+        assert means[sizes, "pca"] < means[sizes, "random"]
+    assert load_model(result.model_dir).metadata["init"] == "pca"
+    first_epoch = pd.read_csv(result.model_dir / "training_loss.csv").query("epoch == 1")["mse"].mean()
+    assert first_epoch < 1.5 * trials["pca_val_mse_mean"].iloc[0]
+    assert "start" in [column.header for column in trials_table(trials).columns]
 
 
 def test_pca_beside_every_fold(searched: SearchResult, settings: SearchSettings) -> None:

@@ -71,6 +71,7 @@ def _tables(means: np.ndarray, n_splits: int = 5) -> tuple[pd.DataFrame, pd.Data
             "hidden_depth": 1,
             "hidden_activation": "relu",
             "code_activation": generator.choice(["relu", "linear"], n),
+            "init": "random",
             "learning_rate": 0.001,
             "batch_size": 64,
             "val_mse_mean": values.mean(axis=1),

@@ -49,6 +49,7 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
                 "hidden_depth": 1,
                 "hidden_activation": "relu",
                 "code_activation": "relu",
+                "init": "random",
                 "learning_rate": 0.001,
                 "batch_size": 64,
                 "n_parameters": n_parameters,

@@ -163,6 +163,9 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"space": {"output_activation": "none"}}, ["space.output_activation", "'none'", "tanh"]),
     ({"space": {"output_activation": "sigmoid"}}, ["space.output_activation", "[-1, 1]", "'sigmoid'", "from 0 to 1"]),
     ({"space": {"output_activation": "gelu"}}, ["space.output_activation", "linear, leaky_relu, elu, tanh", "-0.17"]),
+    ({"space": {"init": ["svd"]}}, ["space.init", "'pca' or 'random'", "'svd'"]),
+    ({"space": {"init": []}}, ["space.init", "at least 1"]),
+    ({"space": {"init": "pca", "output_activation": "elu"}}, ["init", "output_activation", "'linear' or 'tanh'"]),
     ({"space": {"depth": [11], "widths": [2]}}, ["space.depth", "11", "10"]),
     ({"space": {"depth": [], "widths": [2]}}, ["space.depth", "at least 1"]),
     ({"space": {"depth": [1], "widths": []}}, ["space.widths", "at least 1"]),
@@ -306,6 +309,8 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
             **({} if by_depth else layers),
         )
     )
+    if space.get("output_activation", "tanh") in ("linear", "tanh"):
+        space |= draw(_section(init=_some(st.sampled_from(["pca", "random"]))))
     if by_depth:
         space |= {"depth": draw(_some(st.integers(0, 10))), "widths": draw(_some(st.integers(1, 10**7)))}
         space |= draw(_section(non_increasing=st.booleans()))

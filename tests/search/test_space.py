@@ -31,7 +31,7 @@ def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: 
                 for code_activation in space.code_activation:
                     for batch_size in space.batch_size:
                         for learning_rate in space.learning_rate:
-                            found.add(
+                            found |= {
                                 Configuration(
                                     layer_sizes=(INPUT_SIZE, *widths, code_size),
                                     # without a hidden layer there is nothing to choose
@@ -40,8 +40,10 @@ def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: 
                                     output_activation=space.output_activation,
                                     learning_rate=learning_rate,
                                     batch_size=batch_size,
+                                    init=init,
                                 )
-                            )
+                                for init in space.init
+                            }
     return found
 
 
@@ -51,6 +53,7 @@ _spaces = st.fixed_dictionaries(
     {
         "hidden_activation": _activations,
         "code_activation": _activations,
+        "init": st.lists(st.sampled_from(["random", "pca"]), min_size=1, max_size=3),
         "learning_rate": st.lists(st.sampled_from([1e-3, 1e-2, 0.1]), min_size=1, max_size=4),
         "batch_size": st.lists(st.sampled_from([16, 32]), min_size=1, max_size=3),
     }

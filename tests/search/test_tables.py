@@ -26,7 +26,7 @@ BASELINE = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])  # of the code sizes 2 a
 # As docs/design.md lists them.
 TRIALS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
-    "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
+    "init", "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
     "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "dead_code_units_mean", "rank",
     "fit_seconds", "host", "error",
 ]  # fmt: skip
@@ -138,7 +138,7 @@ def test_what_is_known_of_a_configuration(finished: tuple[Path, dict[str, np.nda
         assert (row["code_size"], row["hidden_depth"]) == (sizes[-1], len(sizes) - 2)
         assert row["n_parameters"] == sum(p.numel() for p in SymmetricAutoencoder(sizes).parameters())
         assert row["compression_ratio"] == 8 / sizes[-1]
-        for field in ("hidden_activation", "code_activation", "learning_rate", "batch_size"):
+        for field in ("hidden_activation", "code_activation", "init", "learning_rate", "batch_size"):
             assert row[field] == getattr(configuration, field)
         assert (row["status"], row["host"], row["fit_seconds"]) == (FINISHED, "node", 1.5)
     assert trials["number"].tolist() == [1, 2, 3]
@@ -278,6 +278,7 @@ def test_no_search(tmp_path: Path) -> None:
     ("change", "label"),
     [
         ({"code_activation": "elu"}, "elu code"),
+        ({"init": "pca"}, "pca start"),
         ({"learning_rate": 0.25}, "rate 0.25"),
         ({"batch_size": 7}, "batch 7"),
         ({"hidden_activation": "tanh"}, "tanh hidden"),
