@@ -31,6 +31,7 @@ def test_what_lies_in_the_working_directory(settings: SearchSettings, strangers:
     assert (load_trials(strangers / "found" / "here")["status"] == "finished").all()
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_working_directory_of_a_cluster(settings: SearchSettings, strangers: Path) -> None:
     """The same where a Ray is joined that runs already."""
     (strangers / "settings.toml").write_text(to_toml(settings))

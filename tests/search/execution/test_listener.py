@@ -19,7 +19,12 @@ IN_WORKERS = "import os, sys\nif any('default_worker.py' in argument for argumen
     ("module", "content", "reason"),
     [
         ("torch", "raise ImportError('libcudart.so.99: cannot open shared object file')", "libcudart.so.99: cannot"),
-        ("sitecustomize", IN_WORKERS + "sys.modules['search'] = None", "'search' is not a package"),
+        pytest.param(
+            "sitecustomize",
+            IN_WORKERS + "sys.modules['search'] = None",
+            "'search' is not a package",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["a broken torch", "a host without ae-search"],
 )

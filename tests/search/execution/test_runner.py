@@ -328,7 +328,9 @@ def test_a_cluster_that_is_not_there(table_csv: Path, tmp_path: Path) -> None:
     assert re.fullmatch(words, done.stderr.splitlines()[-1]), done.stderr
 
 
-@pytest.mark.parametrize("older", [False, True], ids=["ledger of now", "older ledger"])
+@pytest.mark.parametrize(
+    "older", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["ledger of now", "older ledger"]
+)
 def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Path, tmp_path: Path) -> None:
     """Epochs before the checkpoint are not trained again, nor is what has diverged: unless the ledger lacks them."""
     settings = _settings(table_csv, hidden=[DEEP], max_epochs=2500, learning_rate=[0.001, 10.0])
@@ -353,6 +355,7 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Pat
     assert (epochs.loc[epochs["epoch"] == 1, "train_mse"] == -1).all() != older
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_restarted_keeps_what_has_ended(table_csv: Path, tmp_path: Path) -> None:
     """A worker is killed after one of its trials has diverged: restarted or given up, that one stays diverged."""
     settings = _settings(table_csv, hidden=[DEEP], max_epochs=2500, learning_rate=[0.001, 10.0])

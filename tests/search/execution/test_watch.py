@@ -22,7 +22,7 @@ STARTING = [
     for delay in (0.0, 0.5, 1.5)
 ]
 AT_WORK = [  # the raylet's sudden end is also one of test_runner.py's
-    pytest.param("gcs_server", None, id="gcs_server while workers train"),
+    pytest.param("gcs_server", None, marks=pytest.mark.slow, id="gcs_server while workers train"),
     pytest.param("raylet", None, marks=pytest.mark.slow, id="raylet while workers train"),
 ]
 
