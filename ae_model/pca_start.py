@@ -73,16 +73,18 @@ def fit_pca_start(
     Args:
         values: Training rows, at least one, in their own units.
         scaling: Maps them to the units that the model is trained in.
-        n_components: As many as the narrowest layer can carry. Fewer are found where the rows have a lower rank.
-        output_activation: Of the network that is to start: "linear" or "tanh".
+        n_components: The width of the narrowest layer, >= 1. Fewer are found where the rows have a lower rank.
+        output_activation: The output activation of the network that is to start: "linear" or "tanh".
 
     Returns:
         The start, which is the same to the bit however many threads there are and components are asked for.
 
     Raises:
-        UserError: If no start is known for this output activation.
+        UserError: If no start is known for this output activation, or no component is asked for.
     """
     check_output(output_activation)
+    if n_components < 1:
+        raise UserError(f"n_components must be at least 1, but is {n_components}.", argument="n_components")
     from threadpoolctl import threadpool_limits  # with scikit-learn, which takes a second to import
 
     from ae_model.pca import fit_pca
@@ -149,7 +151,7 @@ def member_starts(
         values: Development samples in their own units.
         configurations: All with one output activation.
         folds: Whose training rows are used.
-        scalings: Of each fold.
+        scalings: The scaling of each fold.
 
     Raises:
         UserError: If an `init` is unknown, or no start is known for the output activation.
@@ -210,10 +212,10 @@ def start_parameters(start: PcaStart, initial: Sequence[Layer], *, hidden: str, 
       at most, and much less where most scores are well within their range.
 
     Args:
-        start: Of the training rows.
-        initial: Random weights and biases, first encoder layer first.
-        hidden: Activation of the hidden layers.
-        code: Activation of the code.
+        start: PCA of the training rows.
+        initial: The random weights and biases, first encoder layer first.
+        hidden: The activation of the hidden layers.
+        code: The activation of the code.
 
     Returns:
         Weights and biases in float64. What only adds zeros to one product has the same bits in any order.

@@ -435,9 +435,11 @@ def test_other_outputs_are_refused(output: str) -> None:
 
 
 def test_wrong_starts_are_refused() -> None:
-    """An init that is unknown; a start for another number of features or another output."""
+    """An init that is unknown; no component; a start for another number of features or another output."""
     with pytest.raises(UserError, match="init must be one of random, pca, but got 'svd'"):
         next(cross_validate(VALUES, replace(CONFIGURATION, init="svd"), folds=FOLDS, max_epochs=1, seed=0))
+    with pytest.raises(UserError, match="n_components must be at least 1, but is 0"):
+        fit_pca_start(VALUES, SCALING, 0)
     start = fit_pca_start(VALUES, SCALING, 4)
     for model in (SymmetricAutoencoder((FEATURES, 4)), SymmetricAutoencoder((9, 4), output_activation="linear")):
         with pytest.raises(UserError, match=r"start must be for .* but is for 12 and 'linear'"):

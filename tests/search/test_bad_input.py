@@ -166,6 +166,7 @@ WRONG: list[Bad] = [
     *setting("space.depth = 10\nspace.widths = [1, 2, 3, 4]", "space.depth", "space.widths", "1048576", "100000"),
     *setting("space.hidden_activation = []", "space.hidden_activation", "at least 1"),
     *setting("space.code_activation = ''", "space.code_activation", "''", "relu, leaky_relu"),
+    *setting("space.init = ['svd']", "space.init", "'pca' or 'random'", "'svd'"),
     *setting("space.output_activation = 'none'", "space.output_activation", "'none'", "tanh"),
     *setting("space.output_activation = 'sigmoid'", "space.output_activation", "[-1, 1]", "tanh", "'sigmoid'"),
     *setting("space.learning_rate = 0", "space.learning_rate", "greater than 0"),
