@@ -101,7 +101,8 @@ class SymmetricAutoencoder(nn.Module):
             >>> model = SymmetricAutoencoder((8, 20, 3), output_activation="linear").double()
             >>> model.start_at(fit_pca_start(values, scaling, 3))
             >>> scaled = scaling.transform(values)
-            >>> pca = sklearn.decomposition.PCA(3).fit(scaled)
+            >>> from sklearn.decomposition import PCA
+            >>> pca = PCA(3).fit(scaled)
             >>> reconstruction, code = model(torch.from_numpy(scaled))
             >>> np.allclose(reconstruction.detach(), pca.inverse_transform(pca.transform(scaled)))
             True

@@ -31,7 +31,8 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
     if not 2 <= n_splits <= n_samples:
         raise UserError(
             f'"2 <= n_splits <= n_samples" must hold, but got n_splits={n_splits}, n_samples={n_samples}. '
-            "Change n_splits or use more samples."
+            "Change n_splits or use more samples.",
+            argument="n_splits",
         )
     from sklearn.model_selection import KFold  # takes a second to import, and Ray's workers are given their folds
 

@@ -28,6 +28,8 @@ code_sizes = [28]
 [space]
 hidden = [{hidden}]
 code_activation = ["relu", "linear"]
+init = "random"
+output_activation = "tanh"
 learning_rate = [1e-3, 3e-3]
 batch_size = 64
 [search]

@@ -185,21 +185,23 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         ("best/             ", "the model, evaluation.json and pictures"),
     ):
         console.print(f"{directory}{os.sep}{name}  {what}")
-    advice = _more_epochs(trials, load_epochs(directory), command)
+    advice = _more_epochs(result.selection, trials, load_epochs(directory), command)
     if advice:
         console.print()
         console.print(advice)
 
 
-def _more_epochs(trials: pd.DataFrame, epochs: pd.DataFrame, command: Sequence[str] | None) -> str:
-    """How many trials still improve where they end, and how to go on; empty if none does."""
+def _more_epochs(
+    selection: "Selection", trials: pd.DataFrame, epochs: pd.DataFrame, command: Sequence[str] | None
+) -> str:
+    """How many trials still improve where they end, and how to go on; empty if none does that could win."""
     finished = trials[trials["status"] == FINISHED]
     last = int(finished["epochs"].max())
     longest = finished.loc[finished["epochs"] == last, "trial_id"]
-    n_falling = len(falling_trials(epochs[epochs["trial_id"].isin(longest)]))
-    if not n_falling:
+    falling = falling_trials(epochs[epochs["trial_id"].isin(longest)])
+    if not {selection.trial_id, *(tied["trial_id"] for tied in selection.tied)}.intersection(falling):
         return ""
-    still = f"{n_falling} of {len(finished)} trials still improve{'s' * (n_falling == 1)} at epoch {last}"
+    still = f"{len(falling)} of {len(longest)} trials still improve{'s' * (len(falling) == 1)} at epoch {last}"
     if command is None:
         return f"{still}; to go on, set search.max_epochs = {2 * last}"
     return f"{still}; to go on:\n  {continued_command(command, 2 * last)}"

@@ -37,8 +37,11 @@ def convert(operation: Operation, model_dir: str | Path, source: str | Path, out
     trained = load_model(model_dir)
     expected = trained.code_names if operation == "decode" else trained.feature_names
     samples = read_samples(source, features=expected)
+    given = samples.values  # noqa: PD011  # not pandas' own
+    if samples.test_values is not None and Path(source).is_dir():  # every image, not those of train/ alone
+        given = np.concatenate([given, samples.test_values])
     try:
-        values = _apply(trained, operation, samples.values)
+        values = _apply(trained, operation, given)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     names = (

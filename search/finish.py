@@ -49,7 +49,7 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
     if not (trials["status"] == FINISHED).any():
         reasons = "; ".join(sorted({str(error) for error in trials["error"].dropna()})) or "every trial diverged"
         raise SearchError(f"{directory}: no trial could be finished ({reasons}).")
-    selection = select(directory)
+    selection = select(directory, finished_only=True)
     picture = directory / "validation_mse.png"
     if not is_current(picture, directory / "trials.csv", directory / "selection.json"):
         from search import plots  # matplotlib takes a second to import, and torch two, which tables need not wait for
@@ -57,7 +57,7 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
         plots.validation_mse(trials, load_folds(directory), selection.trial_id, picture)
     if trained_trial(directory / "best") != (selection.trial_id, selection.best_epoch):
         progress.say(f"Retraining {selection.label} for {selection.best_epoch} epochs")
-    model_dir = retrain_and_draw(directory, data=dataset)
+    model_dir = retrain_and_draw(directory, data=dataset, selection=selection)
     return SearchResult(
         directory=directory,
         trials=trials,
@@ -68,13 +68,18 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
 
 
 def retrain_and_draw(
-    directory: str | Path, *, data: object = None, rule: Rule | None = None, trial: str | None = None
+    directory: str | Path,
+    *,
+    data: object = None,
+    rule: Rule | None = None,
+    trial: str | None = None,
+    selection: Selection | None = None,
 ) -> Path:
-    """`retrain`, and the picture of its loss beside the cross-validated one."""
+    """`retrain`, whose arguments these are, and the picture of its loss beside the cross-validated one."""
     from search.retraining import retrain
 
     directory = Path(directory)
-    model_dir = retrain(directory, data=data, rule=rule, trial=trial)
+    model_dir = retrain(directory, data=data, rule=rule, trial=trial, selection=selection)
     losses, picture = model_dir / "training_loss.csv", model_dir / "training_loss.png"
     trained = trained_trial(model_dir)
     assert trained is not None, "the model was written by this version"

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -90,33 +91,38 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 @contextmanager
-def lock(directory: Path) -> Iterator[None]:
-    """Keep all other drivers out of a search's directory.
+def lock(directory: Path, name: str = "ledger.lock") -> Iterator[None]:
+    """Keep all others who take the same lock out of a search's directory.
+
+    Args:
+        directory: The search's directory.
+        name: The file that is locked: all drivers take the ledger's.
 
     Raises:
-        UserError: If one is in it.
+        UserError: If another holds it.
     """
-    path = directory / "ledger.lock"
+    path = directory / name
     try:
         file = path.open("a")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}). Give another --results-dir.") from error
     with file:
-        # The kernel drops the lock with the process, so a driver that died never locks out the next one.
-        if not any(_try_lock(file, wait_s) for wait_s in (0, 0.1, 0.4)):  # `is_running` may hold it for an instant
+        # The kernel drops the lock with the process, so a driver that died never locks out the next one; `is_running`
+        # may hold it for an instant.
+        if not any(_try_lock(file, path, wait_s) for wait_s in (0, 0.1, 0.4)):
             raise UserError(
                 f"{directory}: another ae-search is running in this directory. Wait for it, or give another --name."
             )
         yield
 
 
-def _try_lock(file: IO[str], wait_s: float) -> bool:
+def _try_lock(file: IO[str], path: Path, wait_s: float) -> bool:
     time.sleep(wait_s)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())  # else the directory was moved aside meanwhile
+    except (BlockingIOError, FileNotFoundError):
         return False
-    return True
 
 
 def is_running(directory: str | Path) -> bool:

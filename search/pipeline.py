@@ -58,4 +58,4 @@ def run_search(
     with Ledger(directory) as ledger:
         enter_plan(plan, ledger, directory)
         train(plan, ledger, directory, address=address, progress=progress)
-    return finish(directory, plan.dataset, progress)
+        return finish(directory, plan.dataset, progress)  # still under the ledger's lock

@@ -67,12 +67,16 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         "search.fp32_precision": search.fp32_precision,
         "seed": settings.seed,
     }
+    try:
+        folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
+    except UserError as error:
+        raise error.renamed(lambda name: f"search.{name}") from error
     return Plan(
         settings=settings,
         dataset=dataset,
         code_sizes=code_sizes,
         design=ValidationDesign(
-            folds=make_folds(len(dataset.development), search.n_splits, settings.seed),
+            folds=folds,
             seed=settings.seed,
             value_range=dataset.value_range,
             fp32_precision=search.fp32_precision,

@@ -52,6 +52,8 @@ class Remaining:
 
     def reach(self, pack: int, epoch: int, *, now: float) -> None:
         """A pack that was begun has reached an epoch; its last, too, where it ends before."""
+        if epoch < 1:  # of a pack some trials have reported before others
+            return
         run = self._runs[pack]
         run.first = run.first or (now, epoch)
         run.latest = now, max(epoch, run.latest[1] if run.latest else 0)

@@ -15,15 +15,23 @@ from ae_model.persistence import TrainedAutoencoder, load_model, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 from search.files import replace_file
+from search.ledger_file import lock
 from search.ledger_reader import read_configurations, read_value
 from search.plan import load_data
-from search.selection import Rule, last_rule, select
+from search.selection import Rule, Selection, last_rule, select
 from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.tables import load_trials
 
 
-def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = None, trial: str | None = None) -> Path:
+def retrain(
+    directory: str | Path,
+    *,
+    data: object = None,
+    rule: Rule | None = None,
+    trial: str | None = None,
+    selection: Selection | None = None,
+) -> Path:
     """Train a trial's configuration on all development data, for as many epochs as were best in cross-validation.
 
     A model that is already there, of the same trial and epochs, is left as it is, with all that lies beside it.
@@ -34,6 +42,7 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
             they were then if None.
         rule: Train the winner by this rule; by the rule of the last `select` if None.
         trial: Train the trial with this id, or an unambiguous beginning of it, instead.
+        selection: Train this winner, and choose no other.
 
     Returns:
         The model directory: `best` for a winner, `trial-ID` for a trial that was named.
@@ -43,14 +52,22 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
     """
     directory = Path(directory)
     if trial is None:
-        selection = select(directory, rule or last_rule(directory))
+        selection = selection or select(directory, rule or last_rule(directory))
         trial, epochs, target = selection.trial_id, selection.best_epoch, directory / "best"
     else:
         trial, epochs = _named_trial(load_trials(directory), trial)
         target = directory / f"trial-{trial}"
     settings = search_settings(directory)
-    dataset = load_data(_as_given(settings, data), data)
+    if isinstance(data, str | Path):  # the model says where the samples are now
+        source = str(data) if str(data) in NAMED_SOURCES else str(Path(data).expanduser().resolve())
+        settings = _with_data(settings, source=source)
+    dataset = load_data(_with_data(settings, label_column=None) if _lacks_labels(settings, data) else settings, data)
     _check_same_data(directory, dataset)
+    with lock(directory, "retraining.lock"):  # two at once would write into one another's files
+        return _train(directory, dataset, settings, trial, epochs, target)
+
+
+def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: str, epochs: int, target: Path) -> Path:
     if is_trained(target, trial_id=trial, epochs=epochs, seed=settings.seed, dataset=dataset):
         return target
     configuration = read_configurations(directory)[trial]
@@ -74,7 +91,7 @@ def retrain(directory: str | Path, *, data: object = None, rule: Rule | None = N
             "batch_size": configuration.batch_size,
             "init": configuration.init,
             "seed": settings.seed,
-            "data": settings.data.model_dump() | _source(data),
+            "data": settings.data.model_dump(),
             "data_fingerprint": dataset.fingerprint(),
             "n_threads": settings.resources.cpus_per_trial,
         },
@@ -116,19 +133,15 @@ def is_trained(target: Path, *, trial_id: str, epochs: int, seed: int, dataset: 
     )
 
 
-def _as_given(settings: SearchSettings, data: object) -> SearchSettings:
-    """The settings for samples that may be given without the labels that the search's file had."""
-    label = settings.data.label_column
-    if data is None or isinstance(data, str | Path) or (isinstance(data, DataFrame) and label in data.columns):
-        return settings
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"label_column": None})})
+def _lacks_labels(settings: SearchSettings, data: object) -> bool:
+    """Whether samples are given without the labels that the search's own had."""
+    if data is None or isinstance(data, str | Path | Dataset):
+        return False
+    return not (isinstance(data, DataFrame) and settings.data.label_column in data.columns)
 
 
-def _source(data: object) -> dict[str, str]:
-    """Where the samples are now, for the model to say, if that is another place."""
-    if not isinstance(data, str | Path):
-        return {}
-    return {"source": str(data) if str(data) in NAMED_SOURCES else str(Path(data).expanduser().resolve())}
+def _with_data(settings: SearchSettings, **changes: object) -> SearchSettings:
+    return settings.model_copy(update={"data": settings.data.model_copy(update=changes)})
 
 
 def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:
@@ -151,6 +164,6 @@ def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:
 def _check_same_data(directory: Path, dataset: Dataset) -> None:
     if dataset.fingerprint() != read_value(directory, "definition")["data"]:
         raise UserError(
-            f"data.source {dataset.name!r} holds other development samples than when {directory} was searched. "
-            "Restore the data, or search it under another --name."
+            f"data.source {dataset.name!r} holds other development samples, or their columns in another "
+            f"order, than when {directory} was searched. Restore the data, or search it under another name."
         )

@@ -67,12 +67,14 @@ class Selection:
         replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def select(directory: str | Path, rule: Rule | None = None) -> Selection:
+def select(directory: str | Path, rule: Rule | None = None, *, finished_only: bool = False) -> Selection:
     """Choose the winner of a search and write `selection.json`.
 
     Args:
         directory: The search's directory.
         rule: The rule, as in `select_winner`; the one in the settings if None.
+        finished_only: Whether to leave out trials that are not finished, as a search does at its end: then those are
+            left that earlier settings had begun.
 
     Raises:
         UserError: If the directory is not a search directory, no trial has an epoch, or there is no such rule.
@@ -80,6 +82,8 @@ def select(directory: str | Path, rule: Rule | None = None) -> Selection:
     if rule is not None and rule not in RULES:
         raise UserError(f"rule must be one of {', '.join(RULES)}, but is {rule!r}.", argument="rule")
     trials = load_trials(directory)
+    if finished_only:
+        trials = trials[trials["status"] == FINISHED]
     chosen = rule or search_settings(directory).selection.rule
     try:
         selection = select_winner(trials, load_folds(directory), chosen)

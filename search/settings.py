@@ -2,7 +2,7 @@
 
 import re
 from math import inf
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -136,11 +136,12 @@ class SpaceSettings(_Section):
     """Whether no layer may be wider than the one before it; goes with `depth` and `widths`."""
     hidden_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu"]
     """The activations of hidden layers, in encoder and decoder."""
-    code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu", "linear"]
+    code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["linear"]
     """The activations of the code."""
-    init: Annotated[list[Literal["pca", "random"]], BeforeValidator(_as_list), Field(min_length=1)] = ["random"]
-    """Where training starts: "random" weights, or "pca", weights that reconstruct as PCA of the training rows does."""
-    output_activation: Annotated[_Activation, AfterValidator(_covers_scaled_data)] = "tanh"
+    init: Annotated[list[Literal["pca", "random"]], BeforeValidator(_as_list), Field(min_length=1)] = ["pca", "random"]
+    """Where training starts: "random" weights, or "pca", weights that reconstruct as PCA of the training rows does.
+    "random" alone by default with an output activation that no start at PCA is known for."""
+    output_activation: Annotated[_Activation, AfterValidator(_covers_scaled_data)] = "linear"
     """The activation of the decoder's output; its values must cover [-1, 1], the range that all data is scaled to."""
     learning_rate: Annotated[
         Annotated[LogUniform, Tag("range")]
@@ -150,6 +151,13 @@ class SpaceSettings(_Section):
     """Adam's learning rate: a value, a list of values, or a range `{low, high}`."""
     batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
     """Samples per training step."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_that_is_known(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "init" not in given and given.get("output_activation") in ACTIVATION_NAMES:
+            return given if given["output_activation"] in PCA_OUTPUTS else {**given, "init": ["random"]}
+        return given
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

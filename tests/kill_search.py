@@ -27,6 +27,7 @@ hidden = ["32-16-16-16-16", "30-16-16-16-16"]
 hidden_activation = "linear"
 output_activation = "linear"
 code_activation = ["relu", "linear"]
+init = "random"
 learning_rate = [0.001, 10]
 batch_size = [16, 20, 24]
 [search]

@@ -28,7 +28,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         KeyboardInterrupt: If the search was interrupted; what was reported is in the ledger.
     """
     # What failed is tried again, once in a run.
-    ledger.set_status([t for t, s in ledger.standing().items() if s.status == FAILED], PENDING)
+    ledger.set_status([t for t, s in ledger.standing().items() if t in plan.trials and s.status == FAILED], PENDING)
     asked = _ask(plan, ledger)
     if not asked:
         write_tables(directory)

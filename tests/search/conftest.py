@@ -49,7 +49,14 @@ def settings(table_csv: Path) -> SearchSettings:
             "seed": 5,
             "data": {"source": str(table_csv), "label_column": "kind"},
             "bottleneck": {"code_sizes": [2]},
-            "space": {"hidden": ["", "5"], "learning_rate": 0.01, "batch_size": 16},
+            "space": {
+                "hidden": ["", "5"],
+                "code_activation": ["relu", "linear"],
+                "init": "random",
+                "output_activation": "tanh",
+                "learning_rate": 0.01,
+                "batch_size": 16,
+            },
             "search": {"n_splits": 3, "max_epochs": 6},
         }
     )

@@ -29,9 +29,11 @@ from search import (
     parse_settings,
     propose_code_sizes,
     run_search,
+    select,
 )
 from search.console import trials_table
 from search.execution.packs import make_packs
+from search.ledger_file import is_running
 from search.ledger_reader import read_configurations, read_ledger
 from search.settings import BottleneckSettings
 from search.tables import TRIAL_COLUMNS
@@ -87,7 +89,7 @@ def test_every_promised_file_is_there(searched: SearchResult) -> None:
     assert found >= FILES
     assert not {path for path in found if path.endswith(".tmp")}
     others = {path for path in found - FILES if not path.startswith("checkpoints/")}
-    assert others <= {"ledger.lock", "ledger.sqlite-wal", "ledger.sqlite-shm"}
+    assert others <= {"ledger.lock", "retraining.lock", "ledger.sqlite-wal", "ledger.sqlite-shm"}
     assert searched.model_dir == directory / "best"
 
 
@@ -260,7 +262,7 @@ def test_running_again_makes_nothing_anew(search_copy: Path, settings: SearchSet
     """Tables, pictures, model and evaluation of a finished search keep their time; what is missing is made again."""
 
     def times() -> dict[Path, int]:
-        kept = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock"}
+        kept = {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.lock", "retraining.lock"}
         files = [path for path in search_copy.rglob("*") if path.is_file() and path.name not in kept]
         return {path: path.stat().st_mtime_ns for path in files}
 
@@ -412,6 +414,45 @@ def test_a_search_can_be_moved(search_copy: Path, settings: SearchSettings) -> N
     result = run_search(settings, name="moved", results_dir=moved.parent)
     assert result.directory == moved
     assert (result.trials["status"] == "finished").all()
+
+
+def test_what_other_settings_left_unfinished_takes_no_part(
+    search_copy: Path, settings: SearchSettings, local_ray: None
+) -> None:
+    """Of an earlier, wider space one trial was interrupted and one had failed: they stay as they are, and never win."""
+    ids = load_trials(search_copy)["trial_id"].tolist()
+    with closing(sqlite3.connect(search_copy / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE epochs SET val_mse = 1e-9 WHERE trial_id IN (?, ?)", ids[:2])
+        connection.execute("UPDATE trials SET status = 'running' WHERE trial_id = ?", ids[:1])
+        connection.execute("UPDATE trials SET status = 'failed', error = 'why' WHERE trial_id = ?", ids[1:2])
+        connection.execute("DELETE FROM epochs WHERE epoch > 3 AND trial_id IN (?, ?)", ids[:2])
+    narrower = _changed(settings, {"space": {"hidden": ["5"]}})
+    result = run_search(narrower, results_dir=search_copy.parent)
+    left = result.trials.set_index("trial_id").loc[ids[:2]]
+    assert left["status"].tolist() == ["running", "failed"]
+    assert left["error"].tolist()[1] == "why"
+    assert result.selection.trial_id in ids[2:]
+    assert (result.selection.n_finished, result.selection.n_unfinished) == (2, 0)
+    assert select(search_copy).trial_id == ids[0], "who asks for what is there gets it"
+
+
+def test_a_second_search_is_refused_until_the_first_has_its_model(
+    settings: SearchSettings, search_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is held while the winner is trained, drawn and evaluated too."""
+    import search.pipeline
+
+    finish = search.pipeline.finish
+
+    def finish_and_look(*arguments: Any) -> SearchResult:
+        assert is_running(search_copy)
+        with pytest.raises(UserError, match="another ae-search is running in this directory"):
+            run_search(settings, results_dir=search_copy.parent, fresh=True)
+        return finish(*arguments)
+
+    monkeypatch.setattr(search.pipeline, "finish", finish_and_look)
+    run_search(settings, results_dir=search_copy.parent)
+    assert not is_running(search_copy)
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["from checkpoints", "from the start"])

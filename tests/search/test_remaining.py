@@ -63,3 +63,13 @@ def test_nothing_is_known_before_the_first_report() -> None:
     remaining.reach(0, 5, now=11.0)
     assert remaining.seconds(11.0) == pytest.approx(5.0 + 10.0)
     assert np.isfinite(remaining.seconds(100.0) or 0.0)
+
+
+def test_a_pack_whose_slowest_trial_has_no_epoch_yet() -> None:
+    """Trials of a pack report one after the other: before the last has, nothing is known of the pack."""
+    remaining = Remaining(epochs=[10], seconds=[1.0])
+    remaining.begin(0, now=0.0)
+    remaining.reach(0, 0, now=4.0)
+    assert remaining.seconds(4.0) is None
+    remaining.reach(0, 5, now=5.0)
+    assert remaining.seconds(5.0) == pytest.approx(5.0)

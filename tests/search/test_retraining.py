@@ -14,6 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 from ae_model import Configuration, UserError, fit_autoencoder, fit_scaling, load_dataset, load_model
 from search import SearchResult, SearchSettings, load_trials, retrain, select
 from search.ledger import Ledger
+from search.ledger_file import lock
 
 
 def test_the_model_is_the_winner_trained_on_all_development_rows(
@@ -160,7 +161,9 @@ def test_the_data_can_be_given(search_copy: Path, searched: SearchResult, settin
         np.testing.assert_array_equal(saved[name], tensor)
     source = load_model(model_dir).metadata["data"]["source"]
     assert source == (settings.data.source if kind == "path" else "/gone/birds.csv")
-    with pytest.raises(UserError, match="holds other development samples than when"):
+    with pytest.raises(
+        UserError, match="holds other development samples, or their columns in another order, than when"
+    ):
         retrain(search_copy, data=frame.drop(columns="kind").to_numpy()[::-1])
 
 
@@ -221,7 +224,10 @@ def test_other_data_under_the_same_name(search_copy: Path, settings: SearchSetti
     toml = search_copy / "settings.toml"
     toml.write_text(toml.read_text().replace(settings.data.source, str(path)))
     before = (search_copy / "best" / "model.safetensors").read_bytes()
-    with pytest.raises(ValueError, match=r"'birds' holds other development samples than when .* was searched"):
+    with pytest.raises(
+        ValueError,
+        match=r"'birds' holds other development samples, or their columns in another order, than when .* was searched",
+    ):
         retrain(search_copy)
     assert (search_copy / "best" / "model.safetensors").read_bytes() == before
 
@@ -247,3 +253,11 @@ def test_the_last_choice_is_trained(search_copy: Path) -> None:
     metadata = load_model(retrain(search_copy)).metadata
     assert metadata["trial_id"] == selection.trial_id
     assert json.loads((search_copy / "selection.json").read_text())["rule"] == "smallest-code"
+
+
+def test_one_model_is_trained_at_a_time(search_copy: Path) -> None:
+    """While another process trains a model of the same search, it is refused, and nothing is touched."""
+    before = {path: path.read_bytes() for path in (search_copy / "best").iterdir()}
+    with lock(search_copy, "retraining.lock"), pytest.raises(UserError, match="another ae-search is running"):
+        retrain(search_copy)
+    assert {path: path.read_bytes() for path in (search_copy / "best").iterdir()} == before

@@ -35,7 +35,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (settings.data.source, settings.data.test_fraction) == ("digits", 0.2)
     assert settings.bottleneck.explained_variance == [0.95]
     assert settings.space.hidden[:3] == ["", "64", "128"]
-    assert settings.space.code_activation == ["relu", "linear"]
+    assert (settings.space.code_activation, settings.space.output_activation) == (["linear"], "linear")
+    assert settings.space.init == ["pca", "random"]
     assert (settings.space.learning_rate, settings.space.batch_size) == ([1e-3], [64])
     assert (settings.search.algorithm, settings.search.n_splits) == ("grid", 5)
     assert settings.resources.cpus_per_trial == 1
@@ -49,7 +50,9 @@ def test_the_output_can_be_what_the_data_is(name: str) -> None:
     given = {"space": {"output_activation": name}}
     values = ACTIVATIONS[name].module()(torch.linspace(-1e3, 1e3, 100_001, dtype=torch.float64))
     if values.min() <= -1 + 1e-9 and values.max() >= 1 - 1e-9:
-        assert parse_settings(given).space.output_activation == name
+        space = parse_settings(given).space
+        assert space.output_activation == name
+        assert space.init == (["pca", "random"] if name in ("linear", "tanh") else ["random"]), "as far as it is known"
     else:
         with pytest.raises(UserError, match=rf"space\.output_activation: .*\[-1, 1\].*'{name}'"):
             parse_settings(given)
@@ -309,7 +312,7 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
             **({} if by_depth else layers),
         )
     )
-    if space.get("output_activation", "tanh") in ("linear", "tanh"):
+    if space.get("output_activation", "linear") in ("linear", "tanh"):
         space |= draw(_section(init=_some(st.sampled_from(["pca", "random"]))))
     if by_depth:
         space |= {"depth": draw(_some(st.integers(0, 10))), "widths": draw(_some(st.integers(1, 10**7)))}

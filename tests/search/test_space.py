@@ -18,7 +18,9 @@ INPUT_SIZE = 50
 
 def _space(**keys: Any) -> SpaceSettings:
     """The space section of checked settings; "random" so that a range of learning rates is allowed."""
-    return parse_settings({"space": keys, "search": {"algorithm": "random", "num_samples": 1}}).space
+    return parse_settings(
+        {"space": {"init": "random", **keys}, "search": {"algorithm": "random", "num_samples": 1}}
+    ).space
 
 
 def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: list[int]) -> set[Configuration]:
@@ -207,7 +209,7 @@ def test_too_many_combinations_are_refused() -> None:
     deep = _space(depth=[10], widths=list(range(1, 100)))
     with pytest.raises(ValueError, match=rf"space\.depth and space\.widths have {99**10} .*{MAX_CONFIGURATIONS}"):
         make_configurations(deep, input_size=INPUT_SIZE, code_sizes=[2])
-    wide = _space(depth=[2], widths=list(range(1, 301)))  # 90000 hidden layers, two code activations
+    wide = _space(depth=[2], widths=list(range(1, 301)), init=["pca", "random"])  # 90000 hidden layers, two starts
     with pytest.raises(ValueError, match=rf"180000 configurations.*{MAX_CONFIGURATIONS}.*random"):
         make_configurations(wide, input_size=INPUT_SIZE, code_sizes=[2])
     endless = _space(learning_rate={"low": 1e-4, "high": 1e-2})

@@ -48,6 +48,7 @@ def _settings(table: Path, *, hidden: list[str], max_epochs: int, learning_rate:
                 "hidden_activation": "linear",
                 "code_activation": "linear",
                 "output_activation": "linear",
+                "init": "random",
                 "learning_rate": learning_rate,
                 "batch_size": 16,
             },
