@@ -13,7 +13,7 @@ def main(results_dir: Path) -> None:
     result = run_search(settings, results_dir=results_dir, verbose=True)
 
     trials = load_trials(result.directory)
-    print(trials.groupby("code_activation")[["val_mse_mean", "dead_code_units_mean"]].mean())
+    print(trials.groupby("init")[["val_mse_mean", "best_epoch"]].mean())
 
     smallest = select(result.directory, rule="one-se")
     print(f"{smallest.label}: {smallest.val_mse_mean:.4f} ± {smallest.val_mse_se:.4f}")

@@ -32,7 +32,7 @@ def test_examples_run(tmp_path: Path, name: str) -> None:
     script.write_text(readme_example() if name == "README.md" else (ROOT / name).read_text(encoding="utf-8"))
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "code_activation" in done.stdout
+    assert "init" in done.stdout
 
 
 def test_the_readme_shows_all_settings_with_their_defaults() -> None:
