@@ -21,9 +21,11 @@ SMALL = {
     "training.py": "--repeats 1 --samples 150 --configurations 2 --folds 2",
     "end_to_end.py": SMALL_SEARCH,
     "ray_overhead.py": "--repeats 1 --counts 1 2",
+    "default_quality.py": "--only iris --epochs 1",
     "gpu_check.py": "--epochs 1 --no-tests",
 }
 """What makes each script's load small."""
+WITH_RAY = ("ray_overhead.py", "default_quality.py")
 PACKAGES = {"skorch": "skorch", "Optuna": "optuna"}
 """The packages of those searches that need one which the project does not."""
 
@@ -39,7 +41,7 @@ def commands() -> Iterator[object]:
                 ray = [pytest.mark.slow] if name in ("ours", "Ray Tune") else []
                 yield pytest.param(f"{command} --only {shlex.quote(name)}", marks=ray, id=f"{command} {name}")
         else:
-            yield pytest.param(command, marks=[pytest.mark.slow] if script == "ray_overhead.py" else [], id=command)
+            yield pytest.param(command, marks=[pytest.mark.slow] if script in WITH_RAY else [], id=command)
 
 
 def searches() -> list[str]:
