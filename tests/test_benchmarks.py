@@ -25,23 +25,24 @@ SMALL = {
     "gpu_check.py": "--epochs 1 --no-tests",
 }
 """What makes each script's load small."""
-WITH_RAY = ("ray_overhead.py", "default_quality.py")
+SLOW = ("training.py", "ray_overhead.py", "default_quality.py")
+"""Scripts that start Ray, or measure much."""
 PACKAGES = {"skorch": "skorch", "Optuna": "optuna"}
 """The packages of those searches that need one which the project does not."""
 
 
 def commands() -> Iterator[object]:
-    """The README's commands, each search end to end apart, with a mark where Ray is started: that takes a while."""
+    """The README's commands, each search end to end apart, with a mark where it takes a while."""
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"`python benchmarks/(\w+\.py)([^`]*)`", text)
     for script, options in dict.fromkeys(found):
         command = f"{script}{options}"
         if script == "end_to_end.py":
             for name in searches():
-                ray = [pytest.mark.slow] if name in ("ours", "Ray Tune") else []
-                yield pytest.param(f"{command} --only {shlex.quote(name)}", marks=ray, id=f"{command} {name}")
+                slow = [pytest.mark.slow] if name in ("ours", "Ray Tune", "pool") else []
+                yield pytest.param(f"{command} --only {shlex.quote(name)}", marks=slow, id=f"{command} {name}")
         else:
-            yield pytest.param(command, marks=[pytest.mark.slow] if script in WITH_RAY else [], id=command)
+            yield pytest.param(command, marks=[pytest.mark.slow] if script in SLOW else [], id=command)
 
 
 def searches() -> list[str]:

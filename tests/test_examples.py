@@ -25,7 +25,7 @@ def readme_example() -> str:
     return str(block)
 
 
-@pytest.mark.parametrize("name", ["README.md", "examples/notebook.py"])
+@pytest.mark.parametrize("name", ["README.md", pytest.param("examples/notebook.py", marks=pytest.mark.slow)])
 def test_examples_run(tmp_path: Path, name: str) -> None:
     """In a folder and a process of their own, to the end."""
     script = tmp_path / "example.py"

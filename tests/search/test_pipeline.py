@@ -379,6 +379,7 @@ def test_the_test_rows_change_nothing_but_the_evaluation(
     assert [result.evaluation.n_test for result in results] == [20, 7]
 
 
+@pytest.mark.slow
 def test_mnist_is_learned(mnist_dir: Path, local_ray: None, tmp_path: Path) -> None:
     """On 500 real images the winner explains more than the mean image does, on images it has not seen."""
     settings = parse_settings(
@@ -512,6 +513,7 @@ def test_a_search_of_version_1_continues(local_ray: None, tmp_path: Path) -> Non
     assert set(before["trial_id"]).isdisjoint(now.trials["trial_id"])
 
 
+@pytest.mark.slow
 def test_a_search_of_version_1_takes_more_epochs(local_ray: None, tmp_path: Path) -> None:
     """Settings that version 1 would have refused continue it."""
     settings = _version_1(tmp_path)
