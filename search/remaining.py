@@ -54,7 +54,7 @@ class Remaining:
         """A pack that was begun has reached an epoch; its last, too, where it ends before."""
         if epoch < 1:  # of a pack some trials have reported before others
             return
-        run = self._runs[pack]
+        run = self._runs.setdefault(pack, _Run(begun=now))  # it may be given up before any worker began with it
         run.first = run.first or (now, epoch)
         run.latest = now, max(epoch, run.latest[1] if run.latest else 0)
 
@@ -67,7 +67,7 @@ class Remaining:
         factor = sum(speeds.values()) / sum(self._size[pack] for pack in speeds)
         slots = [0.0] * max(self._n_slots - len(running), 0)
         for pack in running:
-            run = self._runs[pack]
+            run = self._runs.setdefault(pack, _Run(begun=now))  # it may be given up before any worker began with it
             at, epoch = run.latest or (run.begun, 0)
             left = (self._last[pack] - epoch) * speeds.get(pack, factor * self._size[pack])
             slots.append(max(left - (now - at), 0.0))

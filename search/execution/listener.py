@@ -12,6 +12,7 @@ from ray import tune
 from search.errors import SearchError
 from search.execution import ray_internals
 from search.execution.recorder import Recorder
+from search.execution.watch import NEEDED, REMEDY
 
 _NO_WORKER = "no worker can be started"
 _UNABLE = "error raised in its creation task|failed to import on the worker"
@@ -64,9 +65,9 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
         """Tune has handled an event, or waited for one in vain for a moment."""
         if self._interrupted.is_set():
             raise KeyboardInterrupt
-        if dead := " and ".join(sorted(ray_internals.dead_processes() & {"raylet", "gcs_server"})):
+        if dead := " and ".join(sorted(ray_internals.dead_processes() & set(NEEDED))):
             # Ray itself would end this process seconds later, with pages of its own log.
-            raise SearchError(f"Ray's own {dead} was killed. What was finished is kept; run the same command again.")
+            raise SearchError(f"Ray's own {dead} was killed. {REMEDY}")
 
     def _stop_if_all_would_fail(self, trial: Any) -> None:
         """Raise SearchError if this trial failed of what would come to any other: a module missing, for instance."""

@@ -22,7 +22,7 @@ GRACE_S = 3.0
 """How long this process may take to notice by itself, and leave."""
 LEAVE_S = 30.0
 """How long Ray may take to end when it is asked to; it takes one second or two."""
-_REMEDY = "What was finished is kept; run the same command again."
+REMEDY = "What was finished is kept; run the same command again."
 
 
 class Watch:
@@ -55,7 +55,7 @@ class Watch:
         self._look()
         if self._dead is None:
             return None
-        return f"Ray's own {self._dead[0]} was killed{self._stderr.log_note()}. {_REMEDY}"
+        return f"Ray's own {self._dead[0]} was killed{self._stderr.log_note()}. {REMEDY}"
 
     def started(self) -> None:
         """Ray has started: from now on Python gets to know of a death before Ray ends this process."""
@@ -77,7 +77,7 @@ class Watch:
             if self._dead is not None and now >= max(self._dead[1], self._leaving or 0) + grace_s:
                 self._exit(self.reason() or "")
             if self._leaving is not None and now > self._leaving + LEAVE_S:
-                self._exit(f"Ray did not end within {LEAVE_S:.0f} s{self._stderr.log_note()}. {_REMEDY}")
+                self._exit(f"Ray did not end within {LEAVE_S:.0f} s{self._stderr.log_note()}. {REMEDY}")
 
     def end(self) -> None:
         """Look no more."""
@@ -158,7 +158,7 @@ def last_words(stderr: NativeStderr) -> Iterator[Callable[[str], None]]:
         return
     line = (
         f"ae-search: Ray's own processes failed or were killed, and it ended this one (its words are in {stderr.log}). "
-        f"{_REMEDY}"
+        f"{REMEDY}"
     )
     command = ["/bin/sh", "-c", _LAST_WORDS, "sh", str(stderr.log), line]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=stderr.stream) as shell:

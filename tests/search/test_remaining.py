@@ -73,3 +73,14 @@ def test_a_pack_whose_slowest_trial_has_no_epoch_yet() -> None:
     assert remaining.seconds(4.0) is None
     remaining.reach(0, 5, now=5.0)
     assert remaining.seconds(5.0) == pytest.approx(5.0)
+
+
+def test_a_pack_that_is_given_up_before_a_worker_began_with_it() -> None:
+    """It counts as ended; the estimate is that of the others."""
+    remaining = Remaining(epochs=[10, 10], seconds=[1.0, 1.0])
+    remaining.reach(0, 10, now=3.0)
+    remaining.begin(1, now=3.0)
+    remaining.reach(1, 5, now=8.0)
+    assert remaining.seconds(8.0) == pytest.approx(5.0)
+    remaining.reach(1, 10, now=13.0)
+    assert remaining.seconds(13.0) is None
