@@ -34,6 +34,7 @@ def cross_validate(
     max_epochs: int,
     seed: int,
     value_range: tuple[float, float] | None = None,
+    scaling: str = "range",
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[EpochRecord]:
@@ -47,6 +48,8 @@ def cross_validate(
         seed: The seed of initial weights and batch order; with the fold's number it determines both, whatever is
             trained.
         value_range: The values' fixed range, as in `Dataset`; if None, each fold fits it on its own training rows.
+        scaling: How the values are scaled, as in `fit_scaling`, which each fold fits on its own training rows; the
+            output activation must be able to give what comes out.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
 
@@ -64,6 +67,7 @@ def cross_validate(
         max_epochs=max_epochs,
         seed=seed,
         value_range=value_range,
+        scaling=scaling,
         device=device,
         dtype=dtype,
     ):
@@ -83,6 +87,7 @@ class CrossValidation:
         max_epochs: The number of passes over each fold's training rows, >= 1.
         seed: The seed of initial weights and batch order.
         value_range: The values' fixed range.
+        scaling: How the values are scaled.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
@@ -100,13 +105,14 @@ class CrossValidation:
         max_epochs: int,
         seed: int,
         value_range: tuple[float, float] | None = None,
+        scaling: str = "range",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._folds, self._max_epochs, self._seed = folds, max_epochs, seed
         self._batch_size, self._n_configurations = configurations[0].batch_size, len(configurations)
-        scalings = fold_scalings(values, folds, value_range)
+        scalings = fold_scalings(values, folds, value_range, scaling)
         totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
         self._totals = np.where(totals > 0, totals, np.nan)
         self._n_train_values = np.array([len(fold.train) for fold in folds]) * values.shape[1]

@@ -39,7 +39,7 @@ class Dataset:
     """What was decided about the source where it could have been read otherwise, for its owner to check."""
 
     def fingerprint(self) -> str:
-        """A hash of the development rows and of how they are scaled: equal for equal searches."""
+        """A hash of the development rows and of their fixed range: equal for equal samples."""
         content = sha256(f"{self.development.dtype}{self.development.shape}{self.value_range}".encode())
         content.update(np.ascontiguousarray(self.development).data)
         return content.hexdigest()[:16]

@@ -41,9 +41,15 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
 
 
 def fold_scalings(
-    values: Num[np.ndarray, "samples features"], folds: Sequence[Fold], value_range: tuple[float, float] | None
+    values: Num[np.ndarray, "samples features"],
+    folds: Sequence[Fold],
+    value_range: tuple[float, float] | None,
+    scaling: str = "range",
 ) -> list[Scaling]:
-    """Each fold's scaling, fitted on its training rows alone; one and the same object where the range is fixed."""
-    if value_range is not None:
-        return [fit_scaling(values[:1], value_range)] * len(folds)
-    return [fit_scaling(values[fold.train]) for fold in folds]
+    """Each fold's scaling of a kind, fitted on its training rows alone; one and the same object where it is fixed.
+
+    It is fixed for "range" with a `value_range`, and for "none"; the kinds are those of `fit_scaling`.
+    """
+    if scaling == "none" or (scaling == "range" and value_range is not None):
+        return [fit_scaling(values[:1], value_range, scaling)] * len(folds)
+    return [fit_scaling(values[fold.train], scaling=scaling) for fold in folds]

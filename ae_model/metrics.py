@@ -1,10 +1,10 @@
-"""How far reconstructions are from their samples; everything in scaled units."""
+"""How far reconstructions are from their samples; everything in the units that models are trained in."""
 
 import numpy as np
 from jaxtyping import Float
 
 SCALED_RANGE = 2.0
-"""Width of the interval [-1, 1] that data is scaled to: the peak in `psnr`."""
+"""Width of the interval [-1, 1] that the scaling "range" takes data to: the peak in `psnr`."""
 
 
 def mse(x: Float[np.ndarray, "samples features"], reconstruction: Float[np.ndarray, "samples features"]) -> float:
@@ -28,7 +28,10 @@ def fve(
 
 
 def psnr(mean_squared_error: float) -> float:
-    """Peak signal-to-noise ratio in dB, `10 log10(peak^2 / mse)`, the peak being the width of [-1, 1]; inf at mse 0."""
+    """Peak signal-to-noise ratio in dB, `10 log10(peak^2 / mse)`, the peak being the width of [-1, 1]; inf at mse 0.
+
+    It is for data of the scaling "range" alone: other scalings know no peak.
+    """
     with np.errstate(divide="ignore"):
         return float(10 * (np.log10(SCALED_RANGE**2) - np.log10(mean_squared_error)))
 

@@ -80,10 +80,12 @@ def pca_baseline(
     folds: Sequence[Fold],
     code_sizes: Sequence[int],
     value_range: tuple[float, float] | None = None,
+    *,
+    scaling: str = "range",
 ) -> Float[np.ndarray, "code_sizes n_splits"]:
     """Validation MSE of PCA at each code size in each fold, scaled and fitted on the fold's training rows alone."""
     columns = []
-    for fold, scaling in zip(folds, fold_scalings(values, folds, value_range), strict=True):
-        pca = fit_pca(values[fold.train], scaling, max(code_sizes))
-        columns.append(pca_mse(pca, scaling.transform(values[fold.validation]), code_sizes))
+    for fold, fitted in zip(folds, fold_scalings(values, folds, value_range, scaling), strict=True):
+        pca = fit_pca(values[fold.train], fitted, max(code_sizes))
+        columns.append(pca_mse(pca, fitted.transform(values[fold.validation]), code_sizes))
     return np.stack(columns, axis=1)

@@ -103,15 +103,17 @@ def bottleneck(
     settings = _settings(settings_file, data, data_dir, set_)
     from search.code_sizes import propose_code_sizes
     from search.plan import load_data
+    from search.scaling import resolved_scaling, squeezed_columns
     from search.settings_files import parse_settings
 
-    wanted = settings.bottleneck
     if explained_variance:
         wanted = parse_settings({"bottleneck": {"explained_variance": explained_variance}}).bottleneck
+        settings = settings.model_copy(update={"bottleneck": wanted})
+    wanted = settings.bottleneck
     dataset = load_data(settings)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *squeezed_columns(dataset, resolved_scaling(settings, dataset))):
         print(note, file=sys.stderr)
-    proposal = propose_code_sizes(dataset, wanted)
+    proposal = propose_code_sizes(dataset, settings)
     n_samples, n_features = dataset.development.shape
     sizes = (
         [("", size) for size in wanted.code_sizes]

@@ -11,6 +11,7 @@ from ae_model.errors import UserError
 from ae_model.pca import code_size_for, explained_variance_ratio
 from ae_model.scaling import fit_scaling
 from search.files import is_current, replace_file
+from search.scaling import resolved_scaling
 from search.settings import BottleneckSettings, SearchSettings
 
 
@@ -44,7 +45,8 @@ def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSe
 
     Args:
         dataset: The data set, as `load_dataset` returns it.
-        settings: What the code sizes are to explain, or all settings of a search; all defaults if None.
+        settings: All settings of a search, or only what the code sizes are to explain; all defaults if None. The data
+            is scaled as a search with them does.
 
     Raises:
         UserError: If the samples do not vary, or an argument is of another type.
@@ -59,9 +61,12 @@ def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSe
             "Make one with load_dataset, which reads named sources and files.",
             argument="dataset",
         )
-    wanted = settings.bottleneck if isinstance(settings, SearchSettings) else settings or BottleneckSettings()
+    if not isinstance(settings, SearchSettings):
+        settings = SearchSettings(bottleneck=settings or BottleneckSettings())
+    wanted = settings.bottleneck
+    scaling = fit_scaling(dataset.development, dataset.value_range, resolved_scaling(settings, dataset))
     try:
-        ratio = explained_variance_ratio(dataset.development, fit_scaling(dataset.development, dataset.value_range))
+        ratio = explained_variance_ratio(dataset.development, scaling)
     except UserError as error:
         raise UserError(f"{dataset.name}: {error}") from error
     listed = wanted.code_sizes or [code_size_for(fraction, ratio) for fraction in wanted.explained_variance]

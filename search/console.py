@@ -112,12 +112,12 @@ def evaluation_text(evaluation: "Evaluation") -> str:
     """What an evaluation found, in four lines, the verdict last."""
     e = evaluation
     explained = "" if e.fve is None else f", FVE {e.fve:.3f}"
+    psnr = "" if e.psnr_db is None else f"PSNR {e.psnr_db:.1f} dB, "
     return "\n".join(
         [
             f"{e.data if e.other_data else 'Test set'} ({e.n_test} sample{'s' * (e.n_test != 1)}): "
             f"MSE {e.mse:.5f} ± {e.mse_se:.5f}{explained}",
-            f"  PSNR {e.psnr_db:.1f} dB, {e.dead_code_units} of {e.code_size} code units dead, "
-            f"compression {e.compression_ratio:.1f} : 1",
+            f"  {psnr}{e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
             *_beside_pca(e),
         ]
     )

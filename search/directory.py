@@ -18,6 +18,7 @@ from search.code_sizes import write_code_sizes
 from search.execution.checkpoints import make_folder
 from search.execution.machine import usable_cpus
 from search.files import replace_file
+from search.identity import VERSION_1
 from search.ledger import Ledger
 from search.ledger_file import lock
 from search.plan import Plan
@@ -89,7 +90,8 @@ def enter_plan(plan: Plan, ledger: Ledger, directory: Path) -> None:
     write_code_sizes(plan.code_sizes, directory)
     known = ledger.baseline_sizes()
     if missing := [size for size in plan.code_sizes.code_sizes if size not in known]:
-        baseline = pca_baseline(plan.dataset.development, plan.design.folds, missing, plan.dataset.value_range)
+        values, design = plan.dataset.development, plan.design
+        baseline = pca_baseline(values, design.folds, missing, design.value_range, scaling=design.scaling)
         ledger.put_baseline(missing, baseline)
 
 
@@ -106,12 +108,14 @@ def _move_aside(directory: Path) -> Path:
 
 def _check_definition(directory: Path, stored: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
     """Raise UserError if the folder holds trials that mean something else."""
-    # A key that an older version did not write had the value it has now.
-    differing = [name for name in wanted if stored is not None and stored.get(name, wanted[name]) != wanted[name]]
+    # A key that an older version did not write had the value that ids take for granted.
+    there = {**wanted, **VERSION_1, **stored} if stored is not None else wanted
+    differing = [name for name in wanted if there[name] != wanted[name]]
     if differing:
-        assert stored is not None
         told = {"data": "data (other development samples; they follow from [data] and seed)"}
-        told |= {name: f"{name} ({stored.get(name)} there, {wanted[name]} now)" for name in differing if name != "data"}
+        told |= {name: f"{name} ({there[name]} there, {wanted[name]} now)" for name in differing if name != "data"}
+        if "data.scaling" in told:  # where nobody has set it, there is nothing to set back
+            told["data.scaling"] = told["data.scaling"][:-1] + f'; set data.scaling = "{there["data.scaling"]}")'
         changes = ", ".join(told[name] for name in differing)
         raise UserError(
             f"{directory} holds a search with other settings: {changes}. Set them back, give another --name, "

@@ -80,7 +80,7 @@ class _Outputs:
     """Reconstructions in the data's own units, like the next."""
     pca_reconstruction: np.ndarray | None
     squared: np.ndarray
-    """Squared errors in scaled units, like the next."""
+    """Squared errors in the units that the model is trained in, like the next."""
     pca_squared: np.ndarray | None
     mean_squared: np.ndarray | None
     """The squared errors of predicting the mean."""
@@ -104,6 +104,7 @@ def _outputs(trained: TrainedAutoencoder, samples: Samples, pca: LinearBaseline 
 
 def _measured(outputs: _Outputs, trained: TrainedAutoencoder, name: str, *, other_data: bool) -> Evaluation:
     layer_sizes = trained.model.layer_sizes
+    scaling = str(trained.metadata.get("scaling", "range"))  # older models do not say, and knew no other
     error, per_sample = float(outputs.squared.mean()), outputs.squared.mean(axis=1)
     pca_error, pca_difference_se, total = None, None, None
     if outputs.pca_squared is not None and outputs.mean_squared is not None:
@@ -121,7 +122,8 @@ def _measured(outputs: _Outputs, trained: TrainedAutoencoder, name: str, *, othe
         mse=error,
         mse_se=_standard_error(per_sample),
         fve=_explained(error, total),
-        psnr_db=psnr(error),
+        scaling=scaling,
+        psnr_db=psnr(error) if scaling == "range" else None,
         dead_code_units=dead_code_units(outputs.code),
         pca_mse=pca_error,
         pca_fve=None if pca_error is None else _explained(pca_error, total),
@@ -178,6 +180,7 @@ def _draw(
         np.array(evaluation.per_feature_mse)[shown],
         [names[i] for i in shown],
         model_dir / f"feature_errors{evaluation.suffix}.png",
+        scaling=evaluation.scaling,
     )
 
 

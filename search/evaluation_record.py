@@ -36,8 +36,10 @@ class Evaluation:
     """Standard error of `mse` over the samples."""
     fve: float | None
     """Fraction of variance explained; NaN where the samples do not vary."""
-    psnr_db: float
-    """Peak signal-to-noise ratio; infinite where `mse` is 0."""
+    scaling: str = "range"
+    """How the model's data is scaled, as in `fit_scaling`."""
+    psnr_db: float | None
+    """Peak signal-to-noise ratio; infinite where `mse` is 0, None where `scaling` is not "range" and knows no peak."""
     dead_code_units: int
     pca_mse: float | None
     """MSE of PCA with as many components as the code has units, fitted on the data the model was trained on."""
@@ -77,7 +79,7 @@ class Evaluation:
         except (OSError, ValueError, RecursionError) as error:
             raise _damaged(path, model_dir, error) from error
         try:
-            if content["psnr_db"] is None:
+            if content["psnr_db"] is None and content.get("scaling", "range") == "range":
                 content["psnr_db"] = math.inf
             if content["mean_mse"] is not None:
                 content |= {name: math.nan for name in ("fve", "pca_fve") if content[name] is None}

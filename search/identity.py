@@ -20,6 +20,7 @@ VERSION_1: dict[str, Any] = {
     "learning_rate": 1e-3,
     "batch_size": 64,
     "init": "random",
+    "data.scaling": "range",
     "search.n_splits": 5,
     "search.fp32_precision": "tf32",
     "seed": 0,
@@ -31,8 +32,9 @@ def trial_id(configuration: Configuration, definition: Mapping[str, Any]) -> str
 
     Args:
         configuration: What is trained.
-        definition: What defines its evaluation, by the settings' names: data (its fingerprint), folds, seed, precision.
-            The number of epochs is not part of it: what an epoch gives does not depend on how many follow.
+        definition: What defines its evaluation, by the settings' names: data (its fingerprint), scaling, folds, seed
+            and precision. The number of epochs is not part of it: what an epoch gives does not depend on how many
+            follow.
     """
     everything = {**asdict(configuration), **definition}
     told = {name: value for name, value in everything.items() if name not in VERSION_1 or value != VERSION_1[name]}

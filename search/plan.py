@@ -12,6 +12,7 @@ from ae_model.folds import make_folds
 from search.code_sizes import CodeSizes, propose_code_sizes
 from search.execution.records import ValidationDesign
 from search.identity import trial_id
+from search.scaling import resolved_scaling, squeezed_columns
 from search.settings import ARRAY_SOURCE, SearchSettings
 from search.space import make_configurations
 
@@ -52,7 +53,9 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     if data is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"source": ARRAY_SOURCE})})
     dataset = load_data(settings, data)
-    code_sizes = propose_code_sizes(dataset, settings.bottleneck)
+    scaling = resolved_scaling(settings, dataset)
+    dataset = replace(dataset, notes=(*dataset.notes, *squeezed_columns(dataset, scaling)))
+    code_sizes = propose_code_sizes(dataset, settings)
     search = settings.search
     configurations = make_configurations(
         settings.space,
@@ -63,6 +66,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     )
     definition = {
         "data": dataset.fingerprint(),
+        "data.scaling": scaling,
         "search.n_splits": search.n_splits,
         "search.fp32_precision": search.fp32_precision,
         "seed": settings.seed,
@@ -79,6 +83,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
             folds=folds,
             seed=settings.seed,
             value_range=dataset.value_range,
+            scaling=scaling,
             fp32_precision=search.fp32_precision,
         ),
         definition=definition,

@@ -15,6 +15,7 @@ from ae_model.persistence import TrainedAutoencoder, load_model, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 from search.files import replace_file
+from search.identity import VERSION_1
 from search.ledger_file import lock
 from search.ledger_reader import read_configurations, read_value
 from search.plan import load_data
@@ -71,7 +72,9 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
     if is_trained(target, trial_id=trial, epochs=epochs, seed=settings.seed, dataset=dataset):
         return target
     configuration = read_configurations(directory)[trial]
-    scaling = fit_scaling(dataset.development, dataset.value_range)
+    # As the ledger says, not the settings: where they leave it to the data, versions have decided otherwise.
+    kind = {**VERSION_1, **read_value(directory, "definition")}["data.scaling"]
+    scaling = fit_scaling(dataset.development, dataset.value_range, kind)
     device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
     # As in the search: small models lose by more threads, and other arithmetic gives other numbers.
     with arithmetic(n_threads=settings.resources.cpus_per_trial, fp32_precision=settings.search.fp32_precision):
@@ -92,6 +95,7 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
             "init": configuration.init,
             "seed": settings.seed,
             "data": settings.data.model_dump(),
+            "scaling": kind,
             "data_fingerprint": dataset.fingerprint(),
             "n_threads": settings.resources.cpus_per_trial,
         },

@@ -43,17 +43,6 @@ def _activation_name(value: object) -> object:
     return value
 
 
-def _covers_scaled_data(name: str) -> str:
-    fitting = [fit for fit, (low, high) in ACTIVATION_RANGES.items() if low <= -1 and high >= 1]
-    if name not in fitting:
-        low, high = ACTIVATION_RANGES[name]
-        raise ValueError(
-            f"must be one of {', '.join(fitting)}, whose values cover [-1, 1], the range that all data is scaled to, "
-            f"but is {name!r} with values from {low:g} to {'infinity' if high == inf else f'{high:g}'}"
-        )
-    return name
-
-
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -100,6 +89,9 @@ class DataSettings(_Section):
     """The column of a table that is a label, not a feature."""
     header: StrictBool | None = None
     """Whether the first line of a .csv file names the columns; decided by what it holds, if missing."""
+    scaling: Literal["range", "standard", "robust", "none"] | None = None
+    """How features are scaled, as `fit_scaling` explains it; if None, images by "range", and tables by "standard" where
+    the output activation has no limits."""
 
 
 class BottleneckSettings(_Section):
@@ -141,8 +133,8 @@ class SpaceSettings(_Section):
     init: Annotated[list[Literal["pca", "random"]], BeforeValidator(_as_list), Field(min_length=1)] = ["pca", "random"]
     """Where training starts: "random" weights, or "pca", weights that reconstruct as PCA of the training rows does.
     "random" alone by default with an output activation that no start at PCA is known for."""
-    output_activation: Annotated[_Activation, AfterValidator(_covers_scaled_data)] = "linear"
-    """The activation of the decoder's output; its values must cover [-1, 1], the range that all data is scaled to."""
+    output_activation: _Activation = "linear"
+    """The activation of the decoder's output; its values must cover those of the scaled data, see `data.scaling`."""
     learning_rate: Annotated[
         Annotated[LogUniform, Tag("range")]
         | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1), Tag("values")],
@@ -226,6 +218,27 @@ class SearchSettings(_Section):
     search: SearchSection = SearchSection()
     resources: ResourceSettings = ResourceSettings()
     selection: SelectionSettings = SelectionSettings()
+
+    @model_validator(mode="after")
+    def _output_can_be_what_the_data_is(self) -> Self:
+        name, scaling = self.space.output_activation, self.data.scaling
+        low, high = ACTIVATION_RANGES[name]
+        values = f"values from {low:g} to {'infinity' if high == inf else f'{high:g}'}"
+        if scaling in (None, "range"):
+            fitting = [fit for fit, (low, high) in ACTIVATION_RANGES.items() if low <= -1 and high >= 1]
+            if name not in fitting:
+                raise ValueError(
+                    f"space.output_activation: must be one of {', '.join(fitting)}, whose values cover [-1, 1], "
+                    f"but is {name!r} with {values}"
+                )
+        elif (low, high) != (-inf, inf):
+            fitting = [f'"{fit}"' for fit, limits in ACTIVATION_RANGES.items() if limits == (-inf, inf)]
+            way_out = ', or scaling = "range"' if low <= -1 and high >= 1 else ""
+            raise ValueError(
+                f'space.output_activation = "{name}" has {values}, but data.scaling = "{scaling}" has no limits. '
+                f"Use output_activation = {' or '.join(fitting)}{way_out}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _random_needs_a_number(self) -> Self:

@@ -17,6 +17,8 @@ class ValidationDesign:
     """The seed of initial weights and batch order."""
     value_range: tuple[float, float] | None
     """Lowest and highest possible value, as in `Dataset`; if None, each fold fits it on its training rows."""
+    scaling: str = "range"
+    """How the samples are scaled, as in `fit_scaling`, by each fold for itself."""
     fp32_precision: str
     """The precision of matrix products on a GPU, "tf32" or "ieee"."""
 

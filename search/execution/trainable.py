@@ -100,6 +100,7 @@ def _start(
             max_epochs=pack.max_epochs,
             seed=design.seed,
             value_range=design.value_range,
+            scaling=design.scaling,
             device=options.device,
             state=state,
         )

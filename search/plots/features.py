@@ -15,8 +15,17 @@ N_NAMED = 3
 """Features whose names stand above a curve."""
 
 
-def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path) -> Figure:
-    """Root mean squared error of each feature, in percent of the feature's range in the development set.
+_UNITS = {
+    "range": (2.0, "in percent of the feature's range"),
+    "standard": (1.0, "in percent of the feature's standard deviation"),
+    "robust": (1.0, "in percent of the feature's interquartile range"),
+    "none": (1.0, "in the feature's own units"),
+}
+"""What an error is measured by under each scaling: its size in scaled units, and its name."""
+
+
+def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path, *, scaling: str = "range") -> Figure:
+    """Root mean squared error of each feature, in percent of the feature's range or spread in the development set.
 
     A few features are bars in the order of their errors. More than `MAX_BARS` are a curve, along the numbers in their
     names where these are wavelengths and the like.
@@ -25,12 +34,14 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
         per_feature_mse: The MSE of each feature, `(n_features,)`, in scaled units squared.
         names: The features' names.
         path: Where the picture is written.
+        scaling: How the data is scaled, as in `fit_scaling`: that says by what the errors can be measured.
     """
-    errors = np.sqrt(per_feature_mse) / 2  # the range is 2 in scaled units
-    return (_curve if len(errors) > MAX_BARS else _bars)(errors, names, path)
+    size, units = _UNITS[scaling]
+    errors = np.sqrt(per_feature_mse) / size
+    return (_curve if len(errors) > MAX_BARS else _bars)(errors, names, path, units)
 
 
-def _bars(errors: np.ndarray, names: Sequence[str], path: Path) -> Figure:
+def _bars(errors: np.ndarray, names: Sequence[str], path: Path, units: str) -> Figure:
     order = np.argsort(-errors, kind="stable")
 
     def draw(figure: Figure) -> None:
@@ -41,14 +52,15 @@ def _bars(errors: np.ndarray, names: Sequence[str], path: Path) -> Figure:
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_xlim(left=0)
         axes.grid(visible=False, axis="y")
-        axes.xaxis.set_major_formatter(PercentFormatter(1))
-        axes.set_xlabel("root mean squared error, in percent of the feature's range")
+        if "percent" in units:
+            axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.set_xlabel(f"root mean squared error, {units}")
         figure.suptitle("Test error by feature", x=0.01, ha="left")
 
     return save(draw, path, size=(8, 1.6 + 0.27 * len(order)))
 
 
-def _curve(errors: np.ndarray, names: Sequence[str], path: Path) -> Figure:
+def _curve(errors: np.ndarray, names: Sequence[str], path: Path, units: str) -> Figure:
     positions, label = feature_positions(names)
     order = np.argsort(positions, kind="stable")
     largest = np.argsort(-errors, kind="stable")[:N_NAMED]
@@ -58,9 +70,11 @@ def _curve(errors: np.ndarray, names: Sequence[str], path: Path) -> Figure:
         axes.plot(positions[order], errors[order], color=BLUE, linewidth=1.2)
         axes.set_xlim(positions.min(), positions.max())
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.set(xlabel=label, ylabel="RMSE, in percent of the feature's range")
-        named = ", ".join(f"{literal(names[i], 26)} ({100 * errors[i]:.3g}%)" for i in largest)
+        if "percent" in units:
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(xlabel=label, ylabel=f"RMSE, {units}")
+        sizes = [f"{100 * errors[i]:.3g}%" if "percent" in units else f"{errors[i]:.3g}" for i in largest]
+        named = ", ".join(f"{literal(names[i], 26)} ({size})" for i, size in zip(largest, sizes, strict=True))
         figure.suptitle(f"Test error by feature, all {len(errors):,}", x=0.01, ha="left")
         axes.set_title(f"largest: {named}", fontsize=SMALL)
 

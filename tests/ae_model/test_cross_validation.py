@@ -58,9 +58,10 @@ def slow_fold(
     value_range: tuple[float, float] | None = None,
     max_epochs: int = 2,
     seed: int = 3,
+    scaling: str = "range",
 ) -> np.ndarray:
     """`FIELDS` of one fold as `(4, epochs)`."""
-    x = torch.from_numpy(fit_scaling(values[fold.train], value_range).transform(values))
+    x = torch.from_numpy(fit_scaling(values[fold.train], value_range, scaling).transform(values))
     model = SymmetricAutoencoder(
         configuration.layer_sizes,
         hidden_activation=configuration.hidden_activation,
@@ -100,6 +101,15 @@ def assert_equal(got: dict[str, np.ndarray], expected: dict[str, np.ndarray], rt
     for field in FIELDS:
         np.testing.assert_allclose(got[field], expected[field], rtol=rtol, err_msg=field)
     np.testing.assert_array_equal(got["dead_code_units"], expected["dead_code_units"])
+
+
+@pytest.mark.parametrize("scaling", ["standard", "robust", "none"])
+def test_other_scalings(scaling: str) -> None:
+    """Each fold fits its own, as for the range."""
+    values, folds = table(60), make_folds(60, 3, seed=0)
+    linear = replace(CONFIGURATION, output_activation="linear")
+    got = run(values, linear, folds, scaling=scaling)
+    assert_equal(got, slow_cross_validation(values, linear, folds, scaling=scaling), rtol=1e-9)
 
 
 @pytest.mark.parametrize("value_range", [None, IMAGE_RANGE], ids=["table", "images"])

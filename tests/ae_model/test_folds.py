@@ -49,6 +49,25 @@ def test_scaling_of_a_fold_sees_none_of_its_validation_rows(wild: float) -> None
             np.testing.assert_array_equal(scaling.shift, expected.shift)
 
 
+@pytest.mark.parametrize("kind", ["standard", "robust"])
+def test_other_kinds_are_of_the_training_rows_too(kind: str) -> None:
+    """Whether there are fixed limits or not: only the range uses them."""
+    values = np.random.default_rng(0).integers(0, 256, (50, 3)).astype(np.uint8)
+    folds = make_folds(50, 4, seed=0)
+    for limits in (None, (0.0, 255.0)):
+        for fold, scaling in zip(folds, fold_scalings(values, folds, limits, kind), strict=True):
+            expected = fit_scaling(values[fold.train], scaling=kind)
+            np.testing.assert_array_equal(scaling.scale, expected.scale)
+            np.testing.assert_array_equal(scaling.shift, expected.shift)
+
+
+def test_own_units_are_one_scaling_for_all_folds() -> None:
+    """One and the same object, that changes nothing."""
+    first, *others = fold_scalings(np.ones((10, 3), np.float32), make_folds(10, 3, seed=0), None, "none")
+    assert all(other is first for other in others)
+    assert first.transform(np.array([[5.0, 0.1, -1]])).tolist() == [[5.0, 0.1, -1]]
+
+
 def test_a_fixed_range_is_one_scaling_for_all_folds() -> None:
     """One and the same object, so that it is stored once."""
     first, *others = fold_scalings(np.zeros((10, 3), np.uint8), make_folds(10, 3, seed=0), (0.0, 255.0))

@@ -94,24 +94,29 @@ def images(n_samples: int, n_features: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("values", "value_range"),
-    [pytest.param(correlated(50, 6), None, id="table"), pytest.param(images(50, 6), (0.0, 255.0), id="images")],
+    ("values", "value_range", "kind"),
+    [
+        pytest.param(correlated(50, 6), None, "range", id="table"),
+        pytest.param(images(50, 6), (0.0, 255.0), "range", id="images"),
+        pytest.param(images(50, 6), (0.0, 255.0), "standard", id="standard images"),
+        pytest.param(correlated(50, 6), None, "none", id="own units"),
+    ],
 )
 def test_pca_baseline_equals_scikit_learn_fold_by_fold(
-    values: np.ndarray, value_range: tuple[float, float] | None
+    values: np.ndarray, value_range: tuple[float, float] | None, kind: str
 ) -> None:
     """Scaled and fitted on training rows, (code sizes, folds); a size above the number of features has all."""
     folds = make_folds(50, 4, seed=2)
-    got = pca_baseline(values, folds, [4, 1, 9], value_range)
+    got = pca_baseline(values, folds, [4, 1, 9], value_range, scaling=kind)
     assert got.shape == (3, 4)
     for k, fold in enumerate(folds):
-        scaling = fit_scaling(values[fold.train], value_range)
+        scaling = fit_scaling(values[fold.train], value_range, kind)
         validation = scaling.transform(values[fold.validation])
         for row, size in enumerate([4, 1]):
             pca = PCA(size, svd_solver="full").fit(scaling.transform(values[fold.train]))
             expected = np.square(validation - pca.inverse_transform(pca.transform(validation))).mean()
             assert got[row, k] == pytest.approx(expected, rel=1e-9)
-    np.testing.assert_allclose(got[2], 0, atol=1e-15)
+    np.testing.assert_allclose(got[2], 0, atol=1e-14)
 
 
 @pytest.mark.parametrize("wild", [1e3, 1e30, -3.4e38])

@@ -116,6 +116,19 @@ WRONG: list[Bad] = [
     *setting("data.max_samples = 10.5", "data.max_samples", "integer", "10.5"),
     *setting("data.label_column = ['a']", "data.label_column", "string", "['a']"),
     *setting("data.header = 'no'", "data.header", "boolean", "'no'"),
+    *setting("data.scaling = 'minmax'", "data.scaling", "'robust' or 'none'", "'minmax'"),
+    *setting(
+        "data.scaling = 'standard'\nspace.output_activation = 'tanh'",
+        'space.output_activation = "tanh" has values from -1 to 1, but data.scaling = "standard" has no limits. '
+        'Use output_activation = "linear" or "leaky_relu", or scaling = "range".',
+    ),
+    *setting(
+        "data.scaling = 'none'\nspace.output_activation = 'relu'",
+        'data.scaling = "none" has no limits. Use output_activation = "linear" or "leaky_relu". Change',
+    ),
+    *setting(
+        "data.scaling = 'range'\nspace.output_activation = 'relu'", "space.output_activation", "[-1, 1]", "'relu'"
+    ),
     *setting("bottleneck.explained_variance = 'most'", "bottleneck.explained_variance", "number", "'most'"),
     *setting("bottleneck.code_sizes = [2, '3']", "bottleneck.code_sizes", "integer", "'3'"),
     *setting("space.hidden = 6.5", "space.hidden", "6.5", '"128-64"'),

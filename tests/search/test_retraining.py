@@ -7,14 +7,38 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
 
-from ae_model import Configuration, UserError, fit_autoencoder, fit_scaling, load_dataset, load_model
-from search import SearchResult, SearchSettings, load_trials, retrain, select
-from search.ledger import Ledger
+from ae_model import (
+    Configuration,
+    Dataset,
+    UserError,
+    cross_validate,
+    dataset_from_arrays,
+    fit_autoencoder,
+    fit_scaling,
+    load_dataset,
+    load_model,
+)
+from ae_model.scaling import SCALING_NAMES
+from search import (
+    Evaluation,
+    SearchResult,
+    SearchSettings,
+    evaluate_model,
+    load_trials,
+    parse_settings,
+    retrain,
+    select,
+)
+from search.console import evaluation_text
+from search.directory import enter_plan
+from search.ledger import FINISHED, Ledger
 from search.ledger_file import lock
+from search.plan import make_plan
 
 
 def test_the_model_is_the_winner_trained_on_all_development_rows(
@@ -261,3 +285,64 @@ def test_one_model_is_trained_at_a_time(search_copy: Path) -> None:
     with lock(search_copy, "retraining.lock"), pytest.raises(UserError, match="another ae-search is running"):
         retrain(search_copy)
     assert {path: path.read_bytes() for path in (search_copy / "best").iterdir()} == before
+
+
+def _searched(directory: Path, dataset: Dataset, scaling: str) -> Path:
+    """A search of one configuration in this process, without Ray."""
+    data = {"scaling": scaling}
+    space = {"hidden": "", "init": "random", "learning_rate": 0.01, "batch_size": 16}
+    settings = parse_settings({"data": data, "space": space, "bottleneck": {"code_sizes": [2]}})
+    plan = make_plan(settings, dataset)
+    ((trial_id, configuration),) = plan.trials.items()
+    records = cross_validate(
+        dataset.development, configuration, folds=plan.design.folds, max_epochs=3, seed=0, scaling=plan.design.scaling
+    )
+    directory.mkdir()
+    with Ledger(directory) as ledger:
+        enter_plan(plan, ledger, directory)
+        ledger.record(trial_id, records, host="here", fit_seconds=1.0, status=FINISHED)
+    return directory
+
+
+UNITS = dataset_from_arrays(
+    np.random.default_rng(0).normal(size=(120, 4)) @ np.random.default_rng(1).normal(size=(4, 4)) * [1, 30, 0.2, 5]
+    + 40,
+    feature_names=list("abcd"),
+)
+
+
+@pytest.mark.parametrize("kind", SCALING_NAMES)
+def test_models_of_every_scaling_speak_in_own_units(kind: str, tmp_path: Path) -> None:
+    """The model says how it is scaled, takes and gives samples as they are, and its figures are in scaled units."""
+    directory = _searched(tmp_path / "search", UNITS, kind)
+    model_dir = retrain(directory, data=UNITS)
+    trained = load_model(model_dir)
+    assert trained.metadata["scaling"] == kind
+    expected = fit_scaling(UNITS.development, scaling=kind)
+    np.testing.assert_array_equal(trained.scaling.scale, expected.scale)
+    np.testing.assert_array_equal(trained.scaling.shift, expected.shift)
+    with torch.no_grad():
+        scaled, code = trained.model(torch.from_numpy(expected.transform(UNITS.test)).float())
+    np.testing.assert_allclose(trained.encode(UNITS.test), code, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(trained.reconstruct(UNITS.test), expected.inverse(scaled.numpy()), rtol=1e-4, atol=1e-4)
+    evaluation = evaluate_model(model_dir, UNITS)
+    errors = np.square((trained.reconstruct(UNITS.test) - UNITS.test) * expected.scale)
+    np.testing.assert_allclose(evaluation.per_feature_mse, errors.mean(axis=0), rtol=1e-3)
+    assert evaluation.scaling == kind
+    assert (evaluation.psnr_db is None) == (kind != "range")
+    assert ("PSNR" in evaluation_text(evaluation)) == (kind == "range")
+    assert Evaluation.read(model_dir) == evaluation
+
+
+def test_the_ledger_says_how_a_search_was_scaled(tmp_path: Path) -> None:
+    """Settings that leave it to the data meant the range, in a search of before; and mean another now."""
+    directory = _searched(tmp_path / "search", UNITS, "range")
+    with Ledger(directory) as ledger:
+        definition = ledger.get("definition")
+        del definition["data.scaling"]
+        ledger.put("definition", definition)
+    settings = directory / "settings.toml"
+    settings.write_text(settings.read_text().replace('scaling = "range"\n', ""))
+    trained = load_model(retrain(directory, data=UNITS))
+    assert trained.metadata["scaling"] == "range"
+    np.testing.assert_array_equal(trained.scaling.scale, fit_scaling(UNITS.development).scale)

@@ -312,6 +312,7 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
             **({} if by_depth else layers),
         )
     )
+    unlimited = space.get("output_activation", "linear") in ("linear", "leaky_relu")
     if space.get("output_activation", "linear") in ("linear", "tanh"):
         space |= draw(_section(init=_some(st.sampled_from(["pca", "random"]))))
     if by_depth:
@@ -332,6 +333,7 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
                 test_fraction=st.floats(0.001, 0.999),
                 max_samples=st.integers(4, 10**9),
                 label_column=_texts,
+                scaling=st.sampled_from(["range", "standard", "robust", "none"] if unlimited else ["range"]),
             )
         ),
         "bottleneck": draw(_section(**draw(st.sampled_from([code_sizes, variance])))),

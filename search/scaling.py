@@ -1,0 +1,69 @@
+"""How the data of a search is scaled: the kind that settings and data ask for, and columns that it does not suit."""
+
+from math import inf
+
+import numpy as np
+
+from ae_model.configuration import ACTIVATION_RANGES
+from ae_model.data import Dataset
+from ae_model.scaling import fit_scaling
+from search.settings import SearchSettings
+
+LEAST_IQR = 0.01
+"""A column whose interquartile range is less than this, in scaled units, is squeezed by its extreme values."""
+_MAX_ROWS = 5000
+"""So many rows say what the quartiles of a column are."""
+_MAX_NAMED = 3
+
+
+def resolved_scaling(settings: SearchSettings, dataset: Dataset) -> str:
+    """The kind of scaling, as in `fit_scaling`: the settings' own, or what suits data and output activation.
+
+    Images are left in proportion. A table's columns are brought to one spread, where the output activation is without
+    limits and so can follow.
+    """
+    if settings.data.scaling is not None:
+        return settings.data.scaling
+    without_limits = ACTIVATION_RANGES[settings.space.output_activation] == (-inf, inf)
+    return "standard" if without_limits and not _is_images(dataset) else "range"
+
+
+def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
+    """Notes on the columns of a table whose bulk is squeezed into next to nothing by a few extreme values.
+
+    What is squeezed so hardly counts in any error, and is not learned. Three columns are named and the others counted.
+    There is no note on images, nor on a column whose middle half is one value, such as sparse counts.
+
+    Args:
+        dataset: The samples.
+        scaling: The kind of scaling, as in `fit_scaling`.
+    """
+    if scaling not in ("range", "standard") or _is_images(dataset):
+        return []
+    values = dataset.development
+    scale = fit_scaling(values, scaling=scaling).scale
+    some = values
+    if len(values) > _MAX_ROWS:
+        some = values[np.random.default_rng(0).choice(len(values), _MAX_ROWS, replace=False)]
+    low, median, high = np.percentile(some.astype(np.float64), (25, 50, 75), axis=0)
+    squeezed = np.flatnonzero((high > low) & ((high - low) * scale < LEAST_IQR))
+    notes = []
+    for column in squeezed[:_MAX_NAMED]:
+        of_column = values[:, column].astype(np.float64)
+        extreme = of_column[np.abs(of_column - median[column]).argmax()]
+        percent = 100 * (high[column] - low[column]) / np.ptp(of_column)
+        part = f"{percent:.1g}" if percent >= 0.001 else "less than 0.001"
+        names = dataset.feature_names
+        notes.append(
+            f"{dataset.name}, column {f'{column} (counted from 0)' if names is None else repr(names[column])}: a few "
+            f"extreme values (such as {extreme:.3g}) squeeze the middle half of all into {part} % of its range. "
+            'Clean them; or, if they are right, set data.scaling = "robust".'
+        )
+    if len(squeezed) > _MAX_NAMED:
+        more = len(squeezed) - _MAX_NAMED
+        notes.append(f"{dataset.name}: extreme values squeeze {more} more column{'s' * (more > 1)} in the same way.")
+    return notes
+
+
+def _is_images(dataset: Dataset) -> bool:
+    return dataset.image_shape is not None or dataset.value_range is not None
