@@ -18,10 +18,11 @@ N_NAMED = 3
 _UNITS = {
     "range": (2.0, "in percent of the feature's range"),
     "standard": (1.0, "in percent of the feature's standard deviation"),
-    "robust": (1.0, "in percent of the feature's interquartile range"),
+    "robust": (1.0, "in percent of the feature's spread"),
     "none": (1.0, "in the feature's own units"),
 }
-"""What an error is measured by under each scaling: its size in scaled units, and its name."""
+"""What an error is measured by under each scaling: its size in scaled units, and its name. Under "robust" it is the
+interquartile range of most features, and the standard deviation of some."""
 
 
 def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path, *, scaling: str = "range") -> Figure:
@@ -36,7 +37,7 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
         path: Where the picture is written.
         scaling: How the data is scaled, as in `fit_scaling`: that says by what the errors can be measured.
     """
-    size, units = _UNITS[scaling]
+    size, units = _UNITS.get(scaling, (1.0, "in scaled units"))
     errors = np.sqrt(per_feature_mse) / size
     return (_curve if len(errors) > MAX_BARS else _bars)(errors, names, path, units)
 

@@ -170,6 +170,22 @@ def test_bottleneck(run: Run) -> None:
         assert float(line.split()[4].rstrip("%")) >= 100 * float(fraction)
 
 
+def test_bottleneck_scales_as_a_search_does(run: Run, tmp_path: Path) -> None:
+    """By the settings' scaling, or that which suits the data; columns that it does not suit are named."""
+    values = np.random.default_rng(0).normal(size=(100, 4)) @ np.diag([1, 1, 1, 1e3])
+    values[7:10, 1] = 1e9
+    pd.DataFrame(values, columns=list("abcd")).to_csv(tmp_path / "x.csv", index=False)
+    command = ["bottleneck", "--data", tmp_path / "x.csv", "--explained-variance", "0.5", "--set"]
+    found = {}
+    for kind in ("range", "standard", "robust", "none"):
+        status, found[kind], errors = run(*command, f"data.scaling={kind}")
+        assert status == 0
+        assert ("column 'b': a few extreme values (such as 1e+09)" in errors) == (kind in ("range", "standard"))
+    assert found["range"] != found["standard"]
+    assert run(*command, "seed=0")[1] == found["standard"]
+    assert run(*command, "space.output_activation=tanh")[1] == found["range"]
+
+
 def test_bottleneck_with_a_settings_file(run: Run, table_csv: Path, tmp_path: Path) -> None:
     """Data and fractions come from it; `--explained-variance` replaces what it says of the code size."""
     path = tmp_path / "search.toml"

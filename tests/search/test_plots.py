@@ -455,6 +455,35 @@ def test_any_column_name(tmp_path: Path, name: str) -> None:
     _check(tmp_path / "errors.png")
 
 
+@pytest.mark.parametrize("n_features", [4, 60])
+@pytest.mark.parametrize(
+    ("kind", "label", "factor"),
+    [
+        ("range", "percent of the feature's range", 0.5),
+        ("standard", "percent of the feature's standard deviation", 1.0),
+        ("robust", "percent of the feature's spread", 1.0),
+        ("none", "in the feature's own units", 1.0),
+    ],
+)
+def test_errors_are_measured_by_what_the_scaling_made_one(
+    tmp_path: Path, kind: str, label: str, factor: float, n_features: int
+) -> None:
+    """And the axis says so; what is in no percent has no percent sign."""
+    errors = np.linspace(0.1, 4, n_features)
+    names = [f"f{i}" for i in range(n_features)]
+    figure = plots.feature_errors(errors, names, tmp_path / "errors.png", scaling=kind)
+    _check_texts(figure)
+    (axes,) = figure.axes
+    many = n_features > MAX_BARS
+    drawn = axes.lines[0].get_ydata() if many else [bar.get_width() for bar in axes.patches][::-1]  # type: ignore[attr-defined]
+    np.testing.assert_allclose(np.asarray(drawn), np.sqrt(errors) * factor)
+    assert label in (axes.get_ylabel() if many else axes.get_xlabel())
+    ticks = (axes.yaxis if many else axes.xaxis).get_major_formatter()
+    assert ("%" in ticks(1.0)) == (kind != "none")
+    if many:
+        assert ("%" in axes.get_title(loc="left")) == (kind != "none")
+
+
 def test_feature_errors_of_a_perfect_model(tmp_path: Path) -> None:
     """Bars of no length are drawn without complaint."""
     plots.feature_errors(np.zeros(3), list("abc"), tmp_path / "errors.png")
