@@ -145,6 +145,9 @@ def test_a_perfect_model(tmp_path: Path) -> None:
     written = json.loads((model_dir / "evaluation.json").read_text(), parse_constant=pytest.fail)
     assert written["psnr_db"] is None
     assert written["fve"] == 1.0
+    other = _save(tmp_path / "other", (3, 3), data={"source": str(tmp_path / "x.npz")}, scaling="none")
+    for evaluation in (evaluate_model(other), Evaluation.read(other)):
+        assert (evaluation.mse, evaluation.psnr_db) == (0.0, None), "a scaling without a peak has none either"
 
 
 def test_samples_that_do_not_vary(tmp_path: Path) -> None:
@@ -268,11 +271,11 @@ def test_a_model_of_arrays_needs_them_again(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_is_read_as_it_was_written(searched: SearchResult, search_copy: Path) -> None:
-    """Also one of the version before, which did not say whether it was of other data."""
+    """Also one of a version before, which did not say whether it was of other data, nor how that was scaled."""
     path = search_copy / "best" / "evaluation.json"
     assert Evaluation.read(searched.model_dir) == searched.evaluation
     content = json.loads(path.read_text())
-    del content["other_data"]
+    del content["other_data"], content["scaling"]
     path.write_text(json.dumps(content))
     assert Evaluation.read(search_copy / "best") == searched.evaluation
 
@@ -288,6 +291,7 @@ def test_an_evaluation_is_read_as_it_was_written(searched: SearchResult, search_
         ({"mse": "small"}, r"cannot be read \(mse is 'small'\)\. Evaluate the model again"),
         ({"n_test": None}, "n_test is None"),
         ({"per_feature_mse": 1.0}, r"per_feature_mse is 1\.0"),
+        ({"scaling": 1}, "scaling is 1"),
         ({"colour": "red"}, "colour"),
     ],
 )

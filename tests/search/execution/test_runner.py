@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import psutil
 import pytest
 import torch
 
-from ae_model import Configuration, cross_validate, load_dataset, make_folds
+from ae_model import Configuration, Dataset, EpochRecord, Fold, cross_validate, load_dataset, make_folds
 from search import SearchSettings, load_epochs, load_trials, parse_settings, run_search
 from search.cli import main
 from search.console import status_text
@@ -41,7 +41,7 @@ TOO_WIDE_FOR_ANY_MEMORY = "5000000-5000000"
 def _settings(table: Path, *, hidden: list[str], max_epochs: int, learning_rate: float | list[float]) -> SearchSettings:
     return parse_settings(
         {
-            "data": {"source": str(table), "label_column": "kind"},
+            "data": {"source": str(table), "label_column": "kind", "scaling": "standard"},
             "bottleneck": {"code_sizes": [2]},
             "space": {
                 "hidden": hidden,
@@ -67,6 +67,12 @@ def _configuration(row: "pd.Series[Any]") -> Configuration:
         learning_rate=float(row["learning_rate"]),
         batch_size=16,
     )
+
+
+def _alone(dataset: Dataset, row: "pd.Series[Any]", folds: Sequence[Fold], *, max_epochs: int) -> Iterator[EpochRecord]:
+    """A row's configuration, trained in this process alone."""
+    values, configuration = dataset.development, _configuration(row)
+    return cross_validate(values, configuration, folds=folds, max_epochs=max_epochs, seed=0, scaling="standard")
 
 
 def test_a_trial_that_fails_or_diverges_does_not_end_the_search(
@@ -105,7 +111,7 @@ def test_every_member_of_a_pack_has_its_own_results(table_csv: Path, local_ray: 
     epochs = load_epochs(tmp_path / "birds")
     folds = make_folds(len(dataset.development), 3, 0)
     for _, row in trials.iterrows():
-        records = cross_validate(dataset.development, _configuration(row), folds=folds, max_epochs=4, seed=0)
+        records = _alone(dataset, row, folds, max_epochs=4)
         of_trial = epochs[epochs["trial_id"] == row["trial_id"]]
         expected = np.concatenate([record.val_mse for record in records])
         np.testing.assert_allclose(of_trial["val_mse"], expected, rtol=1e-4)
@@ -241,7 +247,7 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
     torch.set_num_threads(1)
     try:
         for _, row in load_trials(directory).iterrows():
-            records = cross_validate(dataset.development, _configuration(row), folds=folds, max_epochs=n_epochs, seed=0)
+            records = _alone(dataset, row, folds, max_epochs=n_epochs)
             expected = np.array([record.val_mse for record in records])
             of_trial = epochs[epochs["trial_id"] == row["trial_id"]]
             np.testing.assert_array_equal(of_trial["val_mse"].to_numpy().reshape(n_epochs, 3), expected)
