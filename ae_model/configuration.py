@@ -74,9 +74,10 @@ class EpochRecord:
     """What one epoch gave, for each fold."""
 
     epoch: int
-    """The number of the epoch, counted from 1."""
+    """The number of the epoch, counted from 1; 0 is the start, before any step, of a training that starts at PCA."""
     train_mse: Float[np.ndarray, " n_splits"]
-    """Mean squared error over the epoch's samples, each taken before its own batch's step; scaled units squared."""
+    """Mean squared error over the epoch's samples, each taken before its own batch's step; scaled units squared. NaN
+    for the start."""
     val_mse: Float[np.ndarray, " n_splits"]
     """Mean squared error over the fold's validation rows, after the epoch; scaled units squared."""
     val_fve: Float[np.ndarray, " n_splits"]

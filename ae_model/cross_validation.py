@@ -12,7 +12,8 @@ from ae_model.configuration import Configuration, EpochRecord, count_parameters
 from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
 from ae_model.padding import padded_sizes, stack_kind
-from ae_model.pca_start import member_starts
+from ae_model.patience import Patience, after_epoch
+from ae_model.pca_start import member_starts, starts_at_pca
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
@@ -39,6 +40,8 @@ def cross_validate(
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[EpochRecord]:
     """Train one configuration on every fold; yields a record after every epoch, the last one if a fold diverges.
+
+    Training that starts at PCA has a record of its start too, as epoch 0.
 
     Args:
         values: Development samples in their own units; read, never written.
@@ -77,8 +80,9 @@ def cross_validate(
 class CrossValidation:
     """`cross_validate` for several configurations at once, as an iterator that can be stopped and continued.
 
-    After every epoch it yields a record for each configuration, under the configuration's number. One that diverges
-    (a validation MSE that is not finite) is yielded one last time and then trained no further.
+    After every epoch it yields a record for each configuration, under the configuration's number; before the first,
+    as epoch 0, for those that start at PCA. One that diverges (a validation MSE that is not finite), or whose mean
+    validation MSE has had no gain for too long, is yielded one last time and then trained no further.
 
     Args:
         values: The samples, as in `cross_validate`; so are all arguments but the next and the last.
@@ -90,6 +94,7 @@ class CrossValidation:
         scaling: How the values are scaled.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
+        patience: How long a configuration may go without a gain; for ever if None.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
@@ -108,9 +113,11 @@ class CrossValidation:
         scaling: str = "range",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        patience: Patience | None = None,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._folds, self._max_epochs, self._seed = folds, max_epochs, seed
+        self._patience = patience
         self._batch_size, self._n_configurations = configurations[0].batch_size, len(configurations)
         scalings = fold_scalings(values, folds, value_range, scaling)
         totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
@@ -118,7 +125,9 @@ class CrossValidation:
         self._n_train_values = np.array([len(fold.train) for fold in folds]) * values.shape[1]
         self._n_validation_values = np.array([len(fold.validation) for fold in folds]) * values.shape[1]
         self._groups = _make_groups(values, configurations, folds, scalings, seed, torch.device(device), dtype)
-        self._epoch = 0
+        self._from_pca = {c for c, configuration in enumerate(configurations) if starts_at_pca(configuration)}
+        self._best, self._without_gain = np.full(len(configurations), np.inf), np.zeros(len(configurations), np.int64)
+        self._epoch = -1  # the start is still to be looked at
         if state is not None:
             self._load(state)
 
@@ -126,24 +135,34 @@ class CrossValidation:
         return self
 
     def __next__(self) -> dict[int, EpochRecord]:
+        if self._epoch < 0:
+            self._epoch = 0
+            if self._from_pca:
+                return self._start()
         if self._epoch >= self._max_epochs or not self._groups:
             raise StopIteration
         self._epoch += 1
         orders = [batch_order(f.train, seed=self._seed, fold=k, epoch=self._epoch) for k, f in enumerate(self._folds)]
         results = [_train_and_evaluate(group, self._folds, orders, self._batch_size) for group in self._groups]
-        sums = np.full((3, self._n_configurations, len(self._folds)), np.nan)
-        for group, result in zip(self._groups, results, strict=True):  # the epoch's only wait for the device
-            sums[:, *np.array(group.members).T] = result.cpu().numpy()
-        records = {c: self._record(*sums[:, c]) for c in self._configurations_left()}
-        self._drop({c for c, record in records.items() if not np.isfinite(record.val_mse).all()})
+        records = self._records(self._groups, results, self.configurations_left())
+        self._drop({c for c, record in records.items() if self._has_ended(c, record)})
         return records
+
+    def configurations_left(self) -> list[int]:
+        """The numbers of the configurations that are still trained, rising."""
+        return sorted({c for group in self._groups for c, _ in group.members})
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the coming epochs depend on, on the CPU: weights, Adam's state, epoch, who is left.
 
         Batch orders follow from the arguments, so there is no random state.
         """
-        state = {"epoch": torch.tensor(self._epoch), "configurations": torch.tensor(self._configurations_left())}
+        state = {
+            "epoch": torch.tensor(self._epoch),
+            "configurations": torch.tensor(self.configurations_left()),
+            "best": torch.from_numpy(self._best.copy()),
+            "without_gain": torch.from_numpy(self._without_gain.copy()),
+        }
         for number, group in enumerate(self._groups):
             state[f"{number}.members"] = torch.tensor(group.members)
             state |= {f"{number}.{name}": tensor.cpu() for name, tensor in group.stack.state().items()}
@@ -152,6 +171,7 @@ class CrossValidation:
     def _load(self, state: Mapping[str, Tensor]) -> None:
         try:
             self._epoch = int(state["epoch"])
+            self._best, self._without_gain = (state[name].numpy().copy() for name in ("best", "without_gain"))
             self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
             for number, group in enumerate(self._groups):
                 if state[f"{number}.members"].tolist() != [list(member) for member in group.members]:
@@ -160,8 +180,32 @@ class CrossValidation:
         except (KeyError, RuntimeError) as error:
             raise UserError(f"the state is not one of these configurations' ({error}).") from error
 
-    def _configurations_left(self) -> list[int]:
-        return sorted({c for group in self._groups for c, _ in group.members})
+    def _start(self) -> dict[int, EpochRecord]:
+        """The records of epoch 0: what PCA's weights give before the first step."""
+        groups = [group for group in self._groups if self._from_pca.intersection(c for c, _ in group.members)]
+        records = self._records(groups, [_evaluate(group, self._folds) for group in groups], sorted(self._from_pca))
+        for c, record in records.items():
+            self._has_ended(c, record)  # what is not a gain on PCA is none
+        return records
+
+    def _records(
+        self, groups: Sequence["_Group"], results: Sequence[Tensor], configurations: Sequence[int]
+    ) -> dict[int, EpochRecord]:
+        sums = np.full((3, self._n_configurations, len(self._folds)), np.nan)
+        for group, result in zip(groups, results, strict=True):  # the epoch's only wait for the device
+            sums[:, *np.array(group.members).T] = result.cpu().numpy()
+        return {c: self._record(*sums[:, c]) for c in configurations}
+
+    def _has_ended(self, configuration: int, record: EpochRecord) -> bool:
+        """Take note of an epoch; whether the configuration diverged in it, or its patience is at an end."""
+        if not np.isfinite(record.val_mse).all():
+            return True
+        if self._patience is None:
+            return False
+        best, without_gain = float(self._best[configuration]), int(self._without_gain[configuration])
+        best, without_gain = after_epoch(best, without_gain, float(record.val_mse.mean()), self._patience.min_gain)
+        self._best[configuration], self._without_gain[configuration] = best, without_gain
+        return without_gain >= self._patience.epochs
 
     def _drop(self, configurations: set[int]) -> None:
         if configurations:
@@ -194,9 +238,16 @@ def _train_and_evaluate(
 ) -> Float[Tensor, "3 members"]:
     """One epoch: sums of squared errors in training and validation, and dead code units, on the device."""
     squared_errors = train_epoch(group.step, group.data, [orders[k] for _, k in group.members], batch_size)
+    result = _evaluate(group, folds)
+    result[0] = squared_errors.double().sum(0)
+    return result
+
+
+def _evaluate(group: _Group, folds: Sequence[Fold]) -> Float[Tensor, "3 members"]:
+    """The same without training, where there is no error in training."""
     validation = [folds[k].validation for _, k in group.members]
-    val_squared_error, dead = evaluate_members(group.stack, group.data, validation)
-    return torch.stack([squared_errors.double().sum(0), val_squared_error, dead.double()])
+    squared_error, dead = evaluate_members(group.stack, group.data, validation)
+    return torch.stack([torch.full_like(squared_error, torch.nan), squared_error, dead.double()])
 
 
 def _without(group: _Group, configurations: set[int], batch_size: int) -> _Group | None:

@@ -111,7 +111,7 @@ def fit_autoencoder(
         values: Samples `(n_samples, n_features)` in their own units.
         scaling: Maps them to the units the model is trained in.
         configuration: The architecture and how it is optimised.
-        epochs: The number of passes over the data, >= 1.
+        epochs: The number of passes over the data; 0 leaves the model as it starts.
         seed: The seed of the initial weights and the batch order.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
@@ -140,6 +140,8 @@ def fit_autoencoder(
     for epoch in range(1, epochs + 1):
         order = batch_order(everything, seed=seed, fold=0, epoch=epoch)
         squared_errors.append(train_epoch(step, data, [order], configuration.batch_size))
+    if not squared_errors:
+        return stack.to_model(0), np.empty((0, len(counts)))
     losses = torch.stack(squared_errors)[:, :, 0].cpu().double().numpy() / (counts * n_features)
     return stack.to_model(0), losses
 

@@ -56,7 +56,9 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
 
         plots.validation_mse(trials, load_folds(directory), selection.trial_id, picture)
     if trained_trial(directory / "best") != (selection.trial_id, selection.best_epoch):
-        progress.say(f"Retraining {selection.label} for {selection.best_epoch} epochs")
+        n = selection.best_epoch
+        how_long = f"for {n} epoch{'s' * (n != 1)}" if n else "as it starts, at PCA: no epoch is better by 1 %"
+        progress.say(f"Retraining {selection.label} {how_long}")
     model_dir = retrain_and_draw(directory, data=dataset, selection=selection)
     return SearchResult(
         directory=directory,
@@ -90,7 +92,7 @@ def retrain_and_draw(
         by_epoch = epochs[epochs["trial_id"] == trained[0]].groupby("epoch")["val_mse"]
         validation = pd.DataFrame({"mean": by_epoch.mean(), "se": by_epoch.std(ddof=1) / by_epoch.size() ** 0.5})
         pca_mse = float(trials.loc[trials["trial_id"] == trained[0], "pca_val_mse_mean"].iloc[0])
-        plots.training_loss(pd.read_csv(losses), validation.reset_index(), picture, pca_mse)
+        plots.training_loss(pd.read_csv(losses), validation.reset_index(), picture, pca_mse, best_epoch=trained[1])
     return model_dir
 
 

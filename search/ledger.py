@@ -4,6 +4,7 @@ import json
 import sqlite3
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from ae_model.configuration import Configuration, EpochRecord
+from ae_model.patience import epochs_without_gain
 from search.errors import SearchError
 from search.identity import to_json
 from search.ledger_file import lock, open_for_writing, unreadable
@@ -32,6 +34,8 @@ class Standing:
     status: str
     epochs: int
     """The last epoch that is recorded of it, 0 if there is none."""
+    without_gain: int = 0
+    """How many epochs have gone by since the last gain, if that was asked for."""
 
 
 class Ledger:
@@ -93,14 +97,26 @@ class Ledger:
                 ],
             )
 
-    def standing(self) -> dict[str, Standing]:
-        """How far each trial is, in the order of their numbers."""
+    def standing(self, min_gain: float | None = None) -> dict[str, Standing]:
+        """How far each trial is, in the order of their numbers.
+
+        Args:
+            min_gain: What a gain is, as in `Patience`; if None, epochs without one are not counted.
+        """
         with self._transaction() as connection:
             rows = connection.execute(
                 "SELECT trial_id, status, coalesce(max(epoch), 0) FROM trials LEFT JOIN epochs USING (trial_id) "
                 "GROUP BY trial_id ORDER BY number"
+            ).fetchall()
+            curves: Mapping[str, np.ndarray] = {} if min_gain is None else _mean_curves(connection)
+        return {
+            trial_id: Standing(
+                status=status,
+                epochs=epochs,
+                without_gain=epochs_without_gain(curves.get(trial_id, ()), min_gain or 0.0),
             )
-            return {trial_id: Standing(status=status, epochs=epochs) for trial_id, status, epochs in rows}
+            for trial_id, status, epochs in rows
+        }
 
     def set_status(self, trial_ids: Iterable[str], status: str) -> None:
         """Note what has become of trials, or is to become of them, without a report."""
@@ -164,6 +180,16 @@ class Ledger:
         """All of the block is written or nothing."""
         with _told(self._path), self._connection as connection:
             yield connection
+
+
+def _mean_curves(connection: sqlite3.Connection) -> dict[str, np.ndarray]:
+    """The mean validation MSE of each trial after each of its epochs, NaN where a fold diverged."""
+    errors: dict[str, list[float | None]] = defaultdict(list)
+    for trial_id, val_mse in connection.execute("SELECT trial_id, val_mse FROM epochs ORDER BY trial_id, epoch, fold"):
+        errors[trial_id].append(val_mse)
+    n_splits = connection.execute("SELECT coalesce(max(fold), 0) + 1 FROM epochs").fetchone()[0]
+    # By NumPy, as in the workers: SQLite adds up in another way.
+    return {t: np.array(values, np.float64).reshape(-1, n_splits).mean(axis=1) for t, values in errors.items()}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from ae_model.folds import make_folds
 from search.code_sizes import CodeSizes, propose_code_sizes
 from search.execution.records import ValidationDesign
 from search.identity import trial_id
+from search.lengths import Length, training_length
 from search.scaling import resolved_scaling, squeezed_columns
 from search.settings import ARRAY_SOURCE, SearchSettings
 from search.space import make_configurations
@@ -29,6 +30,8 @@ class Plan:
     """What a trial's numbers depend on besides its configuration, by the settings' names; plain JSON values."""
     trials: Mapping[str, Configuration]
     """Configurations by trial id, in the order of their numbers."""
+    lengths: Mapping[str, Length]
+    """How long each is trained."""
 
     @property
     def n_training_rows(self) -> int:
@@ -75,6 +78,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
     except UserError as error:
         raise error.renamed(lambda name: f"search.{name}") from error
+    trials = {trial_id(configuration, definition): configuration for configuration in configurations}
     return Plan(
         settings=settings,
         dataset=dataset,
@@ -87,7 +91,8 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
             fp32_precision=search.fp32_precision,
         ),
         definition=definition,
-        trials={trial_id(configuration, definition): configuration for configuration in configurations},
+        trials=trials,
+        lengths={id_: training_length(search, folds, c.batch_size) for id_, c in trials.items()},
     )
 
 

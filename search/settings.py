@@ -114,10 +114,12 @@ class BottleneckSettings(_Section):
 class SpaceSettings(_Section):
     """What is searched: every combination of these settings."""
 
-    hidden: Annotated[
-        list[Annotated[str, BeforeValidator(_hidden_text)]], BeforeValidator(_as_list), Field(min_length=1)
-    ] = ["", "64", "128", "256", "128-64"]
-    """The hidden layers between input and code: each entry is a text like "128-64", or "" for none."""
+    hidden: (
+        Annotated[list[Annotated[str, BeforeValidator(_hidden_text)]], BeforeValidator(_as_list), Field(min_length=1)]
+        | None
+    ) = None
+    """The hidden layers between input and code: each entry is a text like "128-64", or "" for none. If missing, what
+    `default_hidden` makes of the code size."""
     depth: (
         Annotated[list[Annotated[int, Field(ge=0, le=10)]], BeforeValidator(_as_list), Field(min_length=1)] | None
     ) = None
@@ -156,7 +158,7 @@ class SpaceSettings(_Section):
         if (self.depth is None) != (self.widths is None):
             missing = "depth" if self.depth is None else "widths"
             raise ValueError(f"depth and widths belong together, but {missing} is missing")
-        if self.depth is not None and "hidden" in self.model_fields_set:
+        if self.depth is not None and self.hidden is not None:
             raise ValueError("takes either hidden or depth and widths, but both are given")
         if self.depth is None and self.non_increasing:
             raise ValueError("non_increasing belongs to depth and widths, but they are missing")
@@ -177,8 +179,15 @@ class SearchSection(_Section):
     """How many configurations "random" draws."""
     n_splits: Annotated[int, Field(ge=2)] = 5
     """The number of folds of the cross-validation."""
-    max_epochs: Annotated[int, Field(ge=1)] = 100
-    """How many epochs each configuration is trained for; its result is that of its best epoch."""
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """How many steps each configuration is trained for at most, in each fold; 2,000 if `max_epochs` is missing too."""
+    max_epochs: Annotated[int, Field(ge=1)] | None = None
+    """How many epochs each configuration is trained for at most; its result is that of its best epoch."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """How many epochs a configuration may go without a gain before it is trained no further. If missing, a quarter of
+    its epochs; none, where `max_epochs` is given."""
+    min_gain: Annotated[float, Field(ge=0, lt=1)] = 0.001
+    """By what part of the lowest mean validation MSE so far another must be lower to be a gain."""
     fp32_precision: Literal["tf32", "ieee"] = "tf32"
     """The precision of matrix products on a GPU: "tf32" is faster, "ieee" is float32 throughout."""
 

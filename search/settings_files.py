@@ -60,8 +60,6 @@ def to_toml(settings: SearchSettings) -> str:
     content = settings.model_dump(exclude_none=True)
     if settings.bottleneck.code_sizes is not None:
         del content["bottleneck"]["explained_variance"]
-    if settings.space.depth is not None:
-        del content["space"]["hidden"]
     return tomli_w.dumps(content)
 
 

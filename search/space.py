@@ -14,14 +14,29 @@ MAX_CONFIGURATIONS = 100_000
 """More than this is a mistake in the settings, not a search."""
 
 
-def hidden_choices(space: SpaceSettings) -> list[tuple[int, ...]]:
-    """The hidden layers that are searched, in the order of the settings, each once.
+def default_hidden(code_size: int) -> list[tuple[int, ...]]:
+    """The hidden layers that are searched where the settings name none: no layer, a narrow and a wide one.
+
+    Twice the code size is what training that starts at PCA needs for an exact start with ReLU units. Width beyond that
+    helps more than depth does: `benchmarks/README.md` has the measurements.
+
+    Example:
+        >>> default_hidden(28), default_hidden(154)
+        ([(), (64,), (512,)], [(), (308,), (616,)])
+    """
+    return [(), (max(64, 2 * code_size),), (max(512, 4 * code_size),)]
+
+
+def hidden_choices(space: SpaceSettings, code_size: int) -> list[tuple[int, ...]]:
+    """The hidden layers that are searched with a code size, in the order of the settings, each once.
 
     Raises:
         UserError: If depth and widths have too many combinations.
     """
-    if space.depth is None or space.widths is None:
+    if space.hidden is not None:
         choices = [tuple(int(width) for width in text.split("-") if width) for text in space.hidden]
+    elif space.depth is None or space.widths is None:
+        choices = default_hidden(code_size)
     else:
         n_combinations = sum(len(space.widths) ** depth for depth in space.depth)
         if n_combinations > MAX_CONFIGURATIONS:
@@ -66,9 +81,14 @@ def make_configurations(
                 f"has {input_size}. Lower bottleneck.code_sizes or bottleneck.explained_variance."
             )
     rates = space.learning_rate
+    hidden = {code_size: hidden_choices(space, code_size) for code_size in code_sizes}  # equally many for each
     axes: list[Sequence[Any]] = [
         # Without a hidden layer its activation does nothing, so there is one choice.
-        [(h, a) for h in hidden_choices(space) for a in (dict.fromkeys(space.hidden_activation) if h else ["linear"])],
+        [
+            (number, activation)
+            for number, layers in enumerate(hidden[code_sizes[0]])
+            for activation in (dict.fromkeys(space.hidden_activation) if layers else ["linear"])
+        ],
         list(dict.fromkeys(code_sizes)),
         list(dict.fromkeys(space.code_activation)),
         list(dict.fromkeys(space.init)),
@@ -89,7 +109,7 @@ def make_configurations(
     points = product(*axes) if num_samples is None else _random_points(axes, num_samples, seed)
     return [
         Configuration(
-            layer_sizes=(input_size, *hidden, code_size),
+            layer_sizes=(input_size, *hidden[code_size][number], code_size),
             hidden_activation=hidden_activation,
             code_activation=code_activation,
             output_activation=space.output_activation,
@@ -97,7 +117,7 @@ def make_configurations(
             batch_size=batch_size,
             init=init,
         )
-        for (hidden, hidden_activation), code_size, code_activation, init, batch_size, learning_rate in points
+        for (number, hidden_activation), code_size, code_activation, init, batch_size, learning_rate in points
     ]
 
 

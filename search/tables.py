@@ -18,6 +18,8 @@ TRIAL_COLUMNS = [
 FOLD_COLUMNS = [
     "trial_id", "number", "fold", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units", "pca_val_mse",
 ]  # fmt: skip
+START_GAIN = 0.01
+"""By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
 EPOCH_COLUMNS = ["trial_id", "number", "epoch", "fold", "train_mse", "val_mse", "val_fve", "dead_code_units"]
 
 
@@ -126,6 +128,7 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
 def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     # An epoch in which a fold diverged has no mean; the best epoch is one in which no fold did.
     means = epochs.loc[epochs["fold"] == 0, ["trial_id", "epoch"]].assign(mean=_rows(epochs, "val_mse").mean(axis=1))
+    means["mean"] *= np.where(means["epoch"] == 0, 1 - START_GAIN, 1.0)
     best = means.loc[means.dropna().groupby("trial_id")["mean"].idxmin()].set_index("trial_id")["epoch"]
     folds = epochs.join(best.rename("best_epoch"), on="trial_id")
     folds = folds[folds["epoch"] == folds["best_epoch"]].drop(columns="epoch")

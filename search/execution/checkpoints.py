@@ -76,6 +76,13 @@ class CheckpointFile:
                 filesystem.delete_file(temporary)
 
 
+def checkpoint_file(pack: Pack, options: WorkerOptions) -> CheckpointFile:
+    """The checkpoint of a pack, as a worker with these options makes it."""
+    # What counted as a gain is part of the state; how long to wait for one is not.
+    gain = {} if pack.patience is None else {"min_gain": pack.patience.min_gain}
+    return CheckpointFile(options.checkpoint_folder, list(pack.trials), {**options.arithmetic(), **gain})
+
+
 def make_folder(folder: str) -> None:
     """Make a folder of checkpoints.
 
@@ -105,7 +112,7 @@ def clear_checkpoints(options: WorkerOptions, packs: Sequence[Pack], *, recorded
     keep = set()
     for pack in packs:
         trial_ids = list(pack.trials)
-        file = CheckpointFile(options.checkpoint_folder, trial_ids, options.arithmetic())
+        file = checkpoint_file(pack, options)
         state = file.load()
         if state is not None and {"epoch", "configurations"} <= state.keys():
             wanted = [(number, trial_id) for number, trial_id in enumerate(trial_ids) if trial_id in pack.targets]

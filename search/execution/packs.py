@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ae_model.configuration import Configuration, count_parameters
 from ae_model.padding import padded_sizes, padding_share, stack_kind
+from ae_model.patience import Patience
 
 MAX_PACK_FLOP = 2e9
 """The most work of a pack in an epoch. A hundred epochs take some seconds of one core: enough to make a Tune trial's
@@ -30,6 +31,8 @@ class Pack:
     """All of the pack's trials by their ids: what it consists of never changes, or numbers would."""
     targets: Mapping[str, int]
     """The epoch that each wanted trial is to reach; trials that have none only keep the others company."""
+    patience: Patience | None = None
+    """How long each trial may go without a gain; for ever if None."""
 
     @property
     def max_epochs(self) -> int:

@@ -47,7 +47,8 @@ class Recorder:
                 continue
             finite = all(np.isfinite(record.val_mse).all() for record in records)
             share = configuration.n_parameters / pack_parameters
-            now = DIVERGED if not finite else FINISHED if records[-1].epoch == target else RUNNING
+            ended = records[-1].epoch == target or trial_id in report.ended
+            now = DIVERGED if not finite else FINISHED if ended else RUNNING
             self._ledger.record(trial_id, records, host=report.host, fit_seconds=share * report.fit_seconds, status=now)
             self._heard(trial_id, now, records)
             if now != RUNNING:  # whatever becomes of its pack, this trial has its result

@@ -49,6 +49,8 @@ class Report:
     """The new epochs of each trial that has any."""
     fit_seconds: float = 0.0
     """What the whole pack has taken so far."""
+    ended: Sequence[str] = ()
+    """The trials that are trained no further, whatever epoch they were to reach."""
     error: str | None = None
     """Why the pack has failed."""
     host: str = field(default_factory=socket.gethostname)

@@ -55,7 +55,12 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         )
         while asked:
             packs = [
-                Pack(trials=together, targets={t: asked[t] for t in together if t in asked}) for together in everything
+                Pack(
+                    trials=together,
+                    targets={t: asked[t] for t in together if t in asked},
+                    patience=plan.lengths[next(iter(together))].patience,
+                )
+                for together in everything
             ]
             with progress.round([p for p in packs if p.targets], ledger.standing(), plan.n_training_rows) as heard:
                 run_round(
@@ -76,8 +81,8 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
 
 def _ask(plan: Plan, ledger: Ledger) -> dict[str, int]:
     """The next round; the ledger's statuses say who is in it."""
-    standing = ledger.standing()
-    asked = next_round(plan.trials, standing, max_epochs=plan.settings.search.max_epochs)
+    standing = ledger.standing(plan.settings.search.min_gain)
+    asked = next_round(plan.lengths, standing)
     ledger.set_status([t for t in asked if standing[t].status == FINISHED], PENDING)
     ledger.set_status([t for t in plan.trials if t not in asked and standing[t].status not in ENDED], FINISHED)
     return asked

@@ -9,7 +9,7 @@ import numpy as np
 from ray import tune
 
 from ae_model.configuration import EpochRecord
-from search.execution.checkpoints import CheckpointFile
+from search.execution.checkpoints import CheckpointFile, checkpoint_file
 from search.execution.packs import Pack
 from search.execution.records import Report, ValidationDesign, WorkerOptions
 
@@ -42,7 +42,7 @@ def train_pack(
     from ae_model.arithmetic import arithmetic  # torch takes seconds, which the driver need not wait for
 
     pack = packs[config["pack"]]
-    file = CheckpointFile(options.checkpoint_folder, list(pack.trials), options.arithmetic())
+    file = checkpoint_file(pack, options)
     try:
         with arithmetic(n_threads=options.n_threads, fp32_precision=design.fp32_precision):
             _train(pack, values, design, options, file)
@@ -59,6 +59,7 @@ def _train(
     started = last_report = last_checkpoint = time.perf_counter()
     trial_ids = list(pack.trials)
     unsent: list[dict[int, EpochRecord]] = []
+    ended: list[str] = []
 
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
@@ -69,16 +70,18 @@ def _train(
 
     for records in validation:
         unsent.append(records)
+        left = validation.configurations_left()
+        ended += [trial_ids[number] for number in records if number not in left]
         now = time.perf_counter()
         if now - last_report >= REPORT_INTERVAL_S:
-            _report(trial_ids, unsent, seconds())
-            unsent, last_report = [], now
+            _report(trial_ids, unsent, ended, seconds())
+            unsent, ended, last_report = [], [], now
             epoch = max(record.epoch for record in records.values())
             if now - last_checkpoint >= options.checkpoint_every_s and epoch < pack.max_epochs:
                 save()
                 last_checkpoint = time.perf_counter()
     if unsent:
-        _report(trial_ids, unsent, seconds())
+        _report(trial_ids, unsent, ended, seconds())
     save()  # from here it goes on where more epochs are asked for
 
 
@@ -102,6 +105,7 @@ def _start(
             value_range=design.value_range,
             scaling=design.scaling,
             device=options.device,
+            patience=pack.patience,
             state=state,
         )
 
@@ -111,10 +115,12 @@ def _start(
     return start(), 0.0
 
 
-def _report(trial_ids: Sequence[str], unsent: list[dict[int, EpochRecord]], seconds: float) -> None:
+def _report(
+    trial_ids: Sequence[str], unsent: Sequence[Mapping[int, EpochRecord]], ended: Sequence[str], seconds: float
+) -> None:
     by_trial = {
         trial_id: [records[number] for records in unsent if number in records]
         for number, trial_id in enumerate(trial_ids)
     }
     reported = {trial_id: records for trial_id, records in by_trial.items() if records}
-    tune.report({"report": Report(records=reported, fit_seconds=seconds)})
+    tune.report({"report": Report(records=reported, fit_seconds=seconds, ended=ended)})

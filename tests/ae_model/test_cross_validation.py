@@ -15,9 +15,11 @@ from ae_model import (
     cross_validate,
     fit_scaling,
     make_folds,
+    pca_baseline,
 )
 from ae_model import cross_validation as module
 from ae_model.cross_validation import CrossValidation
+from ae_model.patience import Patience, epochs_without_gain
 from ae_model.training import batch_order, initial_generator
 
 CONFIGURATION = Configuration(layer_sizes=(4, 5, 2), code_activation="relu", learning_rate=1e-2)
@@ -285,3 +287,66 @@ def test_a_diverged_configuration_leaves_its_pack(stack_bytes: int, monkeypatch:
     for c, configuration in zip((0, 2), others, strict=True):
         expected = run(values, configuration, folds, max_epochs=4)
         assert_equal(stacked([records[c] for records in pack]), expected, rtol=1e-10)
+
+
+FROM_PCA = Configuration(layer_sizes=(4, 5, 2), code_activation="linear", output_activation="linear", init="pca")
+
+
+def test_the_start_at_pca_is_epoch_0() -> None:
+    """Its errors are PCA's in each fold; a random start has none, also beside it in a stack."""
+    values, folds = table(60), make_folds(60, 4, seed=0)
+    both = [FROM_PCA, replace(FROM_PCA, init="random")]
+    validation = CrossValidation(values, both, folds=folds, max_epochs=2, seed=3, dtype=torch.float64)
+    records = list(validation)
+    assert [sorted(r) for r in records] == [[0], [0, 1], [0, 1]]
+    assert [r[0].epoch for r in records] == [0, 1, 2]
+    np.testing.assert_allclose(records[0][0].val_mse, pca_baseline(values, folds, [2])[0], rtol=1e-9)
+    assert np.isnan(records[0][0].train_mse).all()
+    alone = list(cross_validate(values, both[0], folds=folds, max_epochs=2, seed=3, dtype=torch.float64))
+    for got, expected in zip((r[0] for r in records), alone, strict=True):
+        np.testing.assert_allclose(got.val_mse, expected.val_mse, rtol=1e-9)
+
+
+def noisy(seed: int = 0) -> np.ndarray:
+    """Few rows without structure, which every network learns by heart."""
+    return np.random.default_rng(seed).normal(size=(30, 6)).astype(np.float32)
+
+
+def test_a_configuration_ends_when_its_patience_does() -> None:
+    """It is yielded until `patience` epochs had no gain, counted by hand; the others go on as if it were alone."""
+    values, folds = noisy(), make_folds(30, 3, seed=0)
+    configurations = [
+        Configuration(
+            layer_sizes=(6, width, 2), output_activation="linear", learning_rate=rate, batch_size=8, init=init
+        )
+        for width, rate, init in ((40, 0.01, "random"), (40, 0.01, "pca"), (20, 1e-3, "random"))
+    ]
+    arguments = {"folds": folds, "max_epochs": 40, "seed": 0, "dtype": torch.float64}
+    patience = Patience(epochs=4, min_gain=0.001)
+    whole = list(CrossValidation(values, configurations, **arguments))
+    ended = list(CrossValidation(values, configurations, patience=patience, **arguments))
+    for number in range(3):
+        curve = [records[number].val_mse.mean() for records in whole if number in records]
+        lengths = [n for n in range(1, len(curve) + 1) if epochs_without_gain(curve[:n], 0.001) >= 4]
+        expected = curve[: min(lengths, default=len(curve))]
+        got = [records[number].val_mse.mean() for records in ended if number in records]
+        np.testing.assert_allclose(got, expected, rtol=1e-9)
+    lasts = [max(records[n].epoch for records in ended if n in records) for n in range(3)]
+    assert lasts[1] < lasts[0] < 40 == lasts[2], "two of them end early, one does not"
+
+
+def test_patience_is_continued_from_a_state() -> None:
+    """Stopped between any two epochs and continued, the rest of the records is the same, to the bit."""
+    values, folds = noisy(), make_folds(30, 3, seed=0)
+    configurations = [replace(FROM_PCA, layer_sizes=(6, width, 2), learning_rate=0.01) for width in (10, 40)]
+    arguments = {"folds": folds, "max_epochs": 12, "seed": 0, "patience": Patience(epochs=3, min_gain=0.01)}
+    whole = list(CrossValidation(values, configurations, **arguments))
+    assert len(whole) < 13
+    for stop in range(1, len(whole)):
+        first = CrossValidation(values, configurations, **arguments)
+        for _ in range(stop):
+            next(first)
+        rest = list(CrossValidation(values, configurations, state=first.state(), **arguments))
+        assert [sorted(r) for r in rest] == [sorted(r) for r in whole[stop:]]
+        for got, expected in zip(rest, whole[stop:], strict=True):
+            assert all((got[c].val_mse == expected[c].val_mse).all() for c in got)

@@ -19,6 +19,7 @@ from sklearn.preprocessing import MinMaxScaler
 from ae_model import Configuration, Dataset, UserError, cross_validate, load_dataset, load_model, make_folds
 from ae_model.arithmetic import arithmetic
 from ae_model.cross_validation import CrossValidation
+from ae_model.patience import epochs_without_gain
 from search import (
     SearchResult,
     SearchSettings,
@@ -174,10 +175,11 @@ def test_starts_at_pca_are_the_same_everywhere(settings: SearchSettings, local_r
         with arithmetic(n_threads=1, fp32_precision="tf32"):
             configurations = list(pack.values())
             run = CrossValidation(dataset.development, configurations, folds=folds, max_epochs=2, seed=settings.seed)
-            expected = [[record.val_mse for _, record in sorted(records.items())] for records in run]
+            expected = list(run)
         for number, trial_id in enumerate(pack):
             reported = epochs.loc[epochs["trial_id"] == trial_id, "val_mse"]
-            np.testing.assert_array_equal(reported, np.concatenate([epoch[number] for epoch in expected]))
+            curves = [records[number].val_mse for records in expected if number in records]
+            np.testing.assert_array_equal(reported, np.concatenate(curves))
     means = trials.set_index(["layer_sizes", "init"])["val_mse_mean"]
     for sizes in ("6-2", "6-9-2"):
         assert means[sizes, "pca"] < means[sizes, "random"]
@@ -564,3 +566,43 @@ def test_arrays_that_are_none(settings: SearchSettings, data: object, words: str
     with pytest.raises(UserError, match=words):
         run_search(_changed(settings, {"data": {"label_column": None}}), data=data, results_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_with_patience(local_ray: None, tmp_path: Path) -> None:
+    """Trials end where nothing gains any more, and are done; more patience goes on as if it had been there at first.
+
+    But for the last bits: stacks lose their members at other epochs.
+    """
+    noise = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    space = {"hidden": ["", "40"], "learning_rate": 0.01, "batch_size": 16}
+    content = {"bottleneck": {"code_sizes": [3]}, "space": space, "search": {"max_steps": 60, "patience": 2}}
+    settings = parse_settings(content)
+    result = run_search(settings, data=noise, name="noise", results_dir=tmp_path)
+    epochs = load_epochs(result.directory)
+    for trial_id, rows in epochs.groupby("trial_id"):
+        curve = rows["val_mse"].to_numpy().reshape(-1, 5).mean(axis=1)
+        without = [epochs_without_gain(curve[:n], 0.001) for n in range(1, len(curve) + 1)]
+        assert max(without[:-1]) < 2, "nothing is trained beyond its patience"
+        assert without[-1] == 2 or rows["epoch"].max() == 20, trial_id
+    assert (result.trials["status"] == "finished").all()
+    assert result.trials["epochs"].min() < 20
+    before = (result.directory / "trials.csv").read_bytes()
+    run_search(settings, data=noise, name="noise", results_dir=tmp_path)
+    assert (result.directory / "trials.csv").read_bytes() == before, "nothing is left to train"
+    content["search"]["patience"] = 4
+    further = run_search(parse_settings(content), data=noise, name="noise", results_dir=tmp_path)
+    at_once = run_search(parse_settings(content), data=noise, name="noise", results_dir=tmp_path / "at once")
+    pd.testing.assert_frame_equal(load_epochs(further.directory), load_epochs(at_once.directory), rtol=1e-6)
+    assert further.trials["epochs"].gt(result.trials["epochs"]).any()
+
+
+def test_a_search_where_training_gains_nothing(local_ray: None, tmp_path: Path) -> None:
+    """Its winner is PCA itself, untrained: on the test rows it is exactly as good, and all files are there."""
+    noise = np.random.default_rng(0).normal(size=(60, 30)).astype(np.float32)
+    settings = parse_settings({"bottleneck": {"code_sizes": [3]}, "space": {"hidden": ""}, "search": {"max_epochs": 3}})
+    result = run_search(settings, data=noise, name="noise", results_dir=tmp_path)
+    assert result.selection.best_epoch == 0
+    assert result.selection.val_mse_mean == pytest.approx(result.selection.pca_val_mse_mean, rel=1e-5)
+    assert result.evaluation.mse == pytest.approx(result.evaluation.pca_mse, rel=1e-5)
+    assert pd.read_csv(result.model_dir / "training_loss.csv").empty
+    assert (result.model_dir / "training_loss.png").stat().st_size > 0

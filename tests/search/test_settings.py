@@ -34,7 +34,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.seed == 0
     assert (settings.data.source, settings.data.test_fraction) == ("digits", 0.2)
     assert settings.bottleneck.explained_variance == [0.95]
-    assert settings.space.hidden[:3] == ["", "64", "128"]
+    assert settings.space.hidden is None
     assert (settings.space.code_activation, settings.space.output_activation) == (["linear"], "linear")
     assert settings.space.init == ["pca", "random"]
     assert (settings.space.learning_rate, settings.space.batch_size) == ([1e-3], [64])
@@ -345,7 +345,7 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
                 gpus_per_trial=st.floats(0, 1) | st.integers(2, 8).map(float),
                 max_concurrent_trials=st.integers(1, 64),
                 max_failures=st.integers(0, 9),
-                storage_path=_texts.filter(lambda text: not text.startswith("~")),  # of nobody
+                storage_path=_texts.filter(lambda text: not text.startswith("~")),
             )
         ),
         "selection": draw(_section(rule=st.sampled_from(["best", "one-se", "smallest-code"]))),

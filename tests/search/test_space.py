@@ -96,7 +96,7 @@ def test_depth_and_widths(depth: list[int], widths: list[int], non_increasing: b
         for sequence in sequences:
             if not non_increasing or list(sequence) == sorted(sequence, reverse=True):
                 expected.add(sequence)
-    choices = hidden_choices(space)
+    choices = hidden_choices(space, 8)
     assert len(choices) == len(set(choices))
     assert set(choices) == expected
     for configuration in make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes):
