@@ -18,7 +18,7 @@ from sklearn import datasets
 from training import environment
 
 from search import load_folds, parse_settings, run_search
-from search.selection import corrected_p_value
+from search.paired_test import corrected_p_value
 
 SETTINGS: dict[str, dict[str, object]] = {
     "default": {},

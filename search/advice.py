@@ -1,98 +1,275 @@
-"""Whether more epochs would help, and the command that trains them."""
+"""What may give a better result than the search did, as its curves say, and the command that tries it."""
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-MIN_WINDOW = 3
-"""How many epochs a trend needs at least."""
+from ae_model.configuration import PCA_OUTPUTS
+from search.commands import command_with, toml_value
+from search.ledger import FINISHED
+from search.lengths import DEFAULT_STEPS
+from search.paired_test import SIGNIFICANCE, corrected_p_value
+from search.selection import Selection
+from search.settings import SearchSection, SearchSettings, SpaceSettings
+from search.trend import falling_trials
+
+MAX_ADVICE = 3
+"""More than so many pieces are not read."""
 WORTHWHILE = 0.01
-"""The part of the validation MSE that must be expected to go in as many epochs again: less is not worth the time."""
-SIGNIFICANCE = 0.05
-"""The level of the one-sided t-test that the trend falls."""
+"""The part of the validation MSE that a difference must be, however significant it is."""
+EARLY = 0.25
+"""A winner whose best epoch is in this part of its training overfits early."""
+MIN_DEAD = 0.05
+"""The part of the code that must be dead, and one unit at least."""
+STRONGER = {"noise_std": [0.0, 0.1]}
+"""What is tried against overfitting, beside lower learning rates."""
 
 
-def still_falling(epochs: pd.DataFrame, trial_id: str) -> bool:
-    """Whether a trial's validation MSE would go on falling if it were trained for longer.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What was found, and what to try."""
 
-    It would if both of these hold for its last quarter of epochs (three at least), to which a straight line is fitted
-    in each fold:
+    finding: str
+    """What was found, as a sentence without a full stop."""
+    aim: str = ""
+    """What to try it for: "to go on"; empty where there is nothing to try."""
+    changes: Mapping[str, Any]
+    """The settings that try it, by key; empty where there is nothing to try."""
 
-    * The lines fall: their mean slope is below 0 by a one-sided t-test over the folds. At what
-      levels the folds' curves lie does not matter, and noise about a plateau gives slopes of both signs.
-    * It matters: in as many epochs again, over 1 % of the MSE is expected to go. The drop in a quarter is taken to
-      shrink from each quarter to the next by the factor by which it has shrunk from the third to the fourth, as it does
-      in an exponential decay, and never to grow.
+    def text(self, command: Sequence[str] | None = None) -> str:
+        """The advice as a sentence, and the command that follows it in a line of its own.
+
+        Args:
+            command: The command that the search was run with, word by word; if None, settings are named instead.
+        """
+        if not self.changes:
+            return f"{self.finding}."
+        if command is not None:
+            return f"{self.finding}; {self.aim}:\n  {command_with(command, self.changes)}"
+        settings = ", ".join(f"{key} = {toml_value(value)}" for key, value in self.changes.items())
+        return f"{self.finding}; {self.aim}, set {settings}"
+
+
+def advise(trials: pd.DataFrame, epochs: pd.DataFrame, selection: Selection, settings: SearchSettings) -> list[Advice]:
+    """What to try next, the most useful first; empty if the search leaves nothing to be tried.
 
     Args:
+        trials: What `load_trials` returned.
         epochs: What `load_epochs` returned.
-        trial_id: The trial's id.
-
-    Returns:
-        False too where there are fewer than three epochs or one diverged.
-
-    Example:
-        >>> curve = pd.DataFrame({"trial_id": "a", "number": 1, "epoch": range(40), "val_mse": 0.9 ** np.arange(40)})
-        >>> still_falling(pd.concat([curve.assign(fold=0), curve.assign(fold=1)]), "a")
-        True
+        selection: The winner of the finished trials.
+        settings: What was searched.
     """
-    return trial_id in falling_trials(epochs[epochs["trial_id"] == trial_id])
-
-
-def falling_trials(epochs: pd.DataFrame) -> list[str]:
-    """The ids of all trials that are `still_falling`."""
-    n_folds = epochs["fold"].nunique()
-    in_order = epochs.sort_values(["number", "epoch", "fold"])
-    return [
-        str(trial_id)
-        for trial_id, values in in_order.groupby("trial_id", sort=False)["val_mse"]
-        if _falls(values.to_numpy().reshape(-1, n_folds))
+    finished = trials[trials["status"] == FINISHED]
+    winner = finished[finished["trial_id"] == selection.trial_id].iloc[0]
+    longer = more_epochs(finished, epochs, selection, settings.search)
+    overfits = against_overfitting(finished, epochs, winner, settings.space)
+    pieces = [
+        longer,
+        # A training that goes on, or that is held back, may still beat PCA; and larger rates are but a way to go on.
+        None if longer else beyond_pca(finished, winner, settings.space, search_on=overfits is None),
+        overfits,
+        None if overfits or longer else beyond_the_rates(finished, epochs, winner, settings.space),
+        beyond_the_layers(finished, epochs, winner, settings.space),
+        without_dead_units(finished, winner, settings.space),
     ]
+    return [piece for piece in pieces if piece is not None][:MAX_ADVICE]
 
 
-def continued_command(arguments: Sequence[str], max_epochs: int) -> str:
-    """The command that continues a search up to a later epoch, quoted for a shell.
+def more_epochs(
+    finished: pd.DataFrame, epochs: pd.DataFrame, selection: Selection, search: SearchSection
+) -> Advice | None:
+    """How many trials still improve where they end; None if none does that could win.
+
+    Trials that were trained for fewer epochs than others like them had lost their patience, or are of an earlier run.
+    """
+    longest = finished.loc[finished["epochs"] == finished.groupby("batch_size")["epochs"].transform("max")]
+    falling = falling_trials(epochs[epochs["trial_id"].isin(longest["trial_id"])])
+    if not {selection.trial_id, *(tied["trial_id"] for tied in selection.tied)}.intersection(falling):
+        return None
+    last = int(finished["epochs"].max())
+    changes = {}
+    if search.max_epochs is not None:
+        changes["search.max_epochs"] = 2 * last
+    if search.max_steps is not None or search.max_epochs is None:
+        changes["search.max_steps"] = 2 * (search.max_steps or DEFAULT_STEPS)
+    where = f"epoch {last}" if (longest["epochs"] == last).all() else "their last epoch"
+    return Advice(
+        finding=f"{len(falling)} of {len(finished)} trials still improve{'s' * (len(falling) == 1)} at {where}",
+        aim="to go on",
+        changes=changes,
+    )
+
+
+def beyond_pca(
+    finished: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings, *, search_on: bool
+) -> Advice | None:
+    """That no trial is significantly better than PCA of its code size, if so, and what was not tried yet.
 
     Args:
-        arguments: The command that it was run with, word by word.
-        max_epochs: The new number of epochs.
+        finished: The finished trials.
+        winner: The winner among them.
+        space: What was searched.
+        search_on: Whether to propose something else to try.
     """
-    words: list[str] = []
-    rest = iter(arguments)
-    for word in rest:
-        if word == "--":  # what follows is not an option
-            rest = iter(["--", *rest])
-            break
-        override = next(rest, "") if word == "--set" else word.removeprefix("--set=") if "=" in word else ""
-        if override.partition("=")[0].strip() == "search.max_epochs" or word == "--fresh":
-            continue
-        words += [word, override] if word == "--set" else [word]
-    return shlex.join([*words, "--set", f"search.max_epochs={max_epochs}", *rest])
+    better = (finished["val_mse_mean"] < finished["pca_val_mse_mean"]) & (finished["pca_p_value"] <= SIGNIFICANCE)
+    if better.any() or pd.isna(winner["pca_p_value"]):
+        return None
+    finding = "Nothing here beats PCA significantly"
+    if search_on and len(set(space.init)) == 1 and space.output_activation in PCA_OUTPUTS:
+        other = "the start at PCA" if space.init == ["random"] else "a random start"
+        return Advice(finding=finding, aim=f"to try {other} too", changes={"space.init": ["pca", "random"]})
+    widest = max((width for hidden in _hidden(finished) for width in hidden), default=0)
+    if search_on and widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
+        wider = _with_hidden(space, (2 * widest,) if widest else (64,))
+        return Advice(finding=finding, aim="to try wider layers", changes=wider)
+    n = int(winner["code_size"])
+    components = f"{n} component{'s' * (n != 1)}"
+    return Advice(finding=f"{finding}: PCA with {components} may be all that this data needs", changes={})
 
 
-def _falls(curves: np.ndarray) -> bool:
-    """`still_falling`, for the curves of a trial's validation MSE, `(epochs, folds)`."""
-    n_epochs, n_folds = curves.shape
-    window = max(n_epochs // 4, MIN_WINDOW)
-    if n_epochs < window or n_folds < 2 or not np.isfinite(curves[-2 * window :]).all():
-        return False
-    slopes = _slopes(curves[-window:])
-    mean, error = slopes.mean(), slopes.std(ddof=1) / np.sqrt(n_folds)
-    if mean + stats.t.isf(SIGNIFICANCE, n_folds - 1) * error >= 0:
-        return False
-    shrinks = 1.0
-    if n_epochs >= 2 * window:
-        before = _slopes(curves[-2 * window : -window]).mean()
-        shrinks = min(mean / before, 1.0) if before < 0 else 1.0
-    gain = -mean * window * sum(shrinks**quarter for quarter in range(1, 5))
-    return bool(gain > WORTHWHILE * curves[-window:].mean())
+def against_overfitting(
+    finished: pd.DataFrame, epochs: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings
+) -> Advice | None:
+    """Lower rates and noise, where the winner was best early and has become significantly worse since."""
+    curves = epochs[epochs["trial_id"] == winner["trial_id"]].sort_values(["epoch", "fold"])
+    best, last = int(winner["best_epoch"]), int(winner["epochs"])
+    if best > EARLY * finished["epochs"].max() or last <= max(best, 1):
+        return None
+    before, after = _at(curves, "val_mse", best), _at(curves, "val_mse", last)
+    # The start of a training, epoch 0, has no training MSE.
+    trained = _at(curves, "train_mse", last).mean() - _at(curves, "train_mse", max(best, 1)).mean()
+    if not (_clearly_above(after, before) and trained < 0):
+        return None
+    rate = float(winner["learning_rate"])
+    changes: dict[str, Any] = {}
+    if not isinstance(space.learning_rate, list):
+        if rate / 10 < space.learning_rate.low:
+            changes["space.learning_rate"] = {"low": _rounded(rate / 10), "high": space.learning_rate.high}
+    elif rate == min(space.learning_rate):
+        changes["space.learning_rate"] = [_rounded(rate / 10), _rounded(rate / 3), *space.learning_rate]
+    searched = space.model_dump()
+    for name, values in STRONGER.items():
+        if name in searched and not any(searched[name]):
+            changes[f"space.{name}"] = values
+    when = f"at epoch {best} of {last}" if best else "at its start"
+    finding = f"The winner is best {when}, and overfits after it"
+    return Advice(finding=finding, aim="to hold it back" if changes else "", changes=changes)
 
 
-def _slopes(curves: np.ndarray) -> np.ndarray:
-    """The slope of the least-squares line through each fold's curve, per epoch."""
-    steps = np.arange(len(curves)) - (len(curves) - 1) / 2
-    slopes: np.ndarray = steps @ curves / np.square(steps).sum()
-    return slopes
+def beyond_the_rates(
+    finished: pd.DataFrame, epochs: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings
+) -> Advice | None:
+    """Learning rates beyond the last one searched, where the winner has that and the next one is clearly worse."""
+    if not isinstance(space.learning_rate, list):
+        return None
+    alike = _alike(finished, winner, "learning_rate").sort_values("learning_rate")
+    rates = alike["learning_rate"].tolist()
+    rate = float(winner["learning_rate"])
+    if len(rates) < 2 or rate not in (rates[0], rates[-1]):
+        return None
+    side, next_one, factor = ("largest", -2, 3.0) if rate == rates[-1] else ("smallest", 1, 1 / 3)
+    beyond = _rounded(rate * factor)
+    if not _worse(epochs, alike.iloc[next_one], winner) or beyond > 1:
+        return None
+    return Advice(
+        finding=f"The {side} learning rate wins, and the next one is significantly worse",
+        aim=f"to try a {'larger' if factor > 1 else 'smaller'} one",
+        changes={"space.learning_rate": sorted({*space.learning_rate, beyond})},
+    )
+
+
+def beyond_the_layers(
+    finished: pd.DataFrame, epochs: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings
+) -> Advice | None:
+    """Wider or more layers, where the winner has the widest or most and the next choice is clearly worse."""
+    hidden = _hidden(winner.to_frame().T)[0]
+    alike = _alike(finished, winner, "layer_sizes", "hidden_depth", "hidden_activation")
+    alike = alike[(alike["hidden_activation"] == winner["hidden_activation"]) | (alike["hidden_depth"] == 0)]
+    alike = alike.assign(hidden=pd.Series(_hidden(alike), index=alike.index))
+    of_depth = alike[alike["hidden_depth"] == len(hidden)].sort_values("hidden")
+    if hidden and len(of_depth) > 1 and of_depth["hidden"].iloc[-1] == hidden:
+        if not _worse(epochs, of_depth.iloc[-2], winner):
+            return None
+        return Advice(
+            finding="The widest layers win, and the next narrower ones are significantly worse",
+            aim="to try wider ones",
+            changes=_with_hidden(space, tuple(2 * width for width in hidden)),
+        )
+    less = alike[alike["hidden_depth"] == len(hidden) - 1].sort_values("val_mse_mean")
+    if not len(less) or alike["hidden_depth"].max() > len(hidden) or not _worse(epochs, less.iloc[0], winner):
+        return None
+    return Advice(
+        finding="The most layers win, and one layer less is significantly worse",
+        aim="to try one more",
+        changes=_with_hidden(space, (2 * hidden[0], *hidden)),
+    )
+
+
+def without_dead_units(finished: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings) -> Advice | None:
+    """A linear code, or a smaller one, where units of the winner's code are dead."""
+    dead, code_size = float(winner["dead_code_units_mean"]), int(winner["code_size"])
+    if not dead >= max(1.0, MIN_DEAD * code_size):
+        return None
+    finding = f"{dead:.1f} of the winner's {code_size} code units are dead"
+    if winner["code_activation"] != "linear" and "linear" not in set(finished["code_activation"]):
+        changes = {"space.code_activation": list(dict.fromkeys([*space.code_activation, "linear"]))}
+        return Advice(finding=finding, aim="to try a linear code, which has none", changes=changes)
+    if int(dead) >= code_size:
+        return None
+    sizes = [*sorted(set(finished["code_size"].astype(int))), code_size - int(dead)]
+    if sizes[-1] in sizes[:-1]:
+        return None
+    return Advice(finding=finding, aim="to try a code without them", changes={"bottleneck.code_sizes": sorted(sizes)})
+
+
+def _alike(finished: pd.DataFrame, winner: "pd.Series[Any]", *but: str) -> pd.DataFrame:
+    """The trials that have the winner's configuration, whatever these columns say."""
+    columns = list(finished.columns)
+    choices = columns[columns.index("layer_sizes") : columns.index("n_parameters")]
+    for name in set(choices) - set(but):
+        missing = pd.isna(winner[name])
+        finished = finished[finished[name].isna() if missing else finished[name] == winner[name]]
+    return finished
+
+
+def _hidden(trials: pd.DataFrame) -> list[tuple[int, ...]]:
+    """The hidden layers of each trial."""
+    return [tuple(map(int, sizes.split("-")[1:-1])) for sizes in trials["layer_sizes"]]
+
+
+def _with_hidden(space: SpaceSettings, hidden: tuple[int, ...]) -> dict[str, Any]:
+    """The settings that search these hidden layers too."""
+    if space.depth is None or space.widths is None:
+        return {"space.hidden": [*space.hidden, "-".join(map(str, hidden))]}
+    if len(hidden) not in space.depth:
+        return {"space.depth": sorted({*space.depth, len(hidden)})}
+    return {"space.widths": sorted({*space.widths, max(hidden)})}
+
+
+def _worse(epochs: pd.DataFrame, other: "pd.Series[Any]", winner: "pd.Series[Any]") -> bool:
+    """Whether a trial is clearly worse than the winner, each at its best epoch."""
+    values = [
+        _at(epochs[epochs["trial_id"] == trial["trial_id"]].sort_values("fold"), "val_mse", trial["best_epoch"])
+        for trial in (other, winner)
+    ]
+    return _clearly_above(*values)
+
+
+def _clearly_above(mse: np.ndarray, lower: np.ndarray) -> bool:
+    """Whether a validation MSE is above another in the same folds, significantly and by an amount that matters."""
+    difference = mse - lower
+    return bool(difference.mean() > WORTHWHILE * lower.mean() and corrected_p_value(difference) <= SIGNIFICANCE)
+
+
+def _at(curves: pd.DataFrame, column: str, epoch: int) -> np.ndarray:
+    """A column's value in each fold at one epoch."""
+    values: np.ndarray = curves.loc[curves["epoch"] == epoch, column].to_numpy(np.float64)
+    return values
+
+
+def _rounded(rate: float) -> float:
+    """One digit, which is exact enough for a rate, and readable."""
+    return float(f"{rate:.1g}")

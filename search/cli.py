@@ -52,6 +52,10 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. search.n_splits=10; may be repeated."),
 ]
 
+Preset = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Settings to start from: reference.  [default: the defaults]")
+]
+
 
 @app.callback()
 def _callback(
@@ -73,10 +77,11 @@ def run(
         str | None, typer.Option(help="Address of a running Ray cluster, or auto.  [default: a local Ray]")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside.")] = False,
+    preset: Preset = None,
     set_: Overrides = None,
 ) -> None:
     """Search, select, retrain and evaluate; run it again to continue."""
-    settings = _settings(settings_file, data, data_dir, set_)
+    settings = _settings(settings_file, data, data_dir, preset, set_)
     from search import console, run_search
     from search.directory import check_name
 
@@ -97,10 +102,11 @@ def bottleneck(
             metavar="FRACTION", help="In (0, 1]; may be repeated.  [default: the settings', 0.95 where they have none]"
         ),
     ] = None,
+    preset: Preset = None,
     set_: Overrides = None,
 ) -> None:
     """Print the numbers of principal components that explain so much of the variance."""
-    settings = _settings(settings_file, data, data_dir, set_)
+    settings = _settings(settings_file, data, data_dir, preset, set_)
     from search.code_sizes import propose_code_sizes
     from search.plan import load_data
     from search.scaling import resolved_scaling, squeezed_columns
@@ -253,12 +259,12 @@ def _fail(message: str, exit_status: int) -> None:
 
 
 def _settings(
-    path: Path | None, data: str | None, data_dir: str | None, overrides: list[str] | None
+    path: Path | None, data: str | None, data_dir: str | None, preset: str | None, overrides: list[str] | None
 ) -> "SearchSettings":
     from search.settings_files import load_settings
 
     given = {"data.source": data, "data.data_dir": data_dir}
-    return load_settings(path, [*_texts(given), *(overrides or [])])
+    return load_settings(path, [*_texts(given), *(overrides or [])], preset=preset)
 
 
 def _texts(given: dict[str, str | None]) -> list[str]:

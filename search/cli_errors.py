@@ -15,6 +15,7 @@ _OF_THE_DISK = {
 
 _OPTIONS = {
     "name": "--name",
+    "preset": "--preset",
     "rule": "--rule",
     "trial": "--trial",
     "sort": "--sort",

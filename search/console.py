@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ae_model.errors import UserError
-from search.advice import continued_command, falling_trials
 from search.ledger import ENDED, FINISHED, RUNNING
 from search.ledger_file import is_running
+from search.paired_test import SIGNIFICANCE
 from search.tables import configuration_labels, load_epochs, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need ne
 
 MAX_TIED = 5
 """Trials tied with the winner that are named; all are in selection.json."""
+_CHOICES = ("hidden", "code", "start", "rate", "batch")
+"""Columns of the table that are shown where they vary."""
 
 
 def trials_table(trials: pd.DataFrame) -> Table:
@@ -46,6 +48,12 @@ def trials_table(trials: pd.DataFrame) -> Table:
         ],
         "FVE": _numbers(trials["val_fve_mean"], ".3f"),
         "PCA": _numbers(trials["pca_val_mse_mean"], ".5f"),
+        "vs PCA": [
+            "" if pd.isna(p_value) else _verdict(mean - pca, p_value, "unsure")
+            for mean, pca, p_value in zip(
+                trials["val_mse_mean"], trials["pca_val_mse_mean"], trials["pca_p_value"], strict=True
+            )
+        ],
         "dead": _numbers(trials["dead_code_units_mean"], ".1f"),
         "status": [
             status if status in ENDED or pd.isna(epochs) else f"{status} (epoch {epochs})"
@@ -53,15 +61,14 @@ def trials_table(trials: pd.DataFrame) -> Table:
         ],
     }
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    usual = {"status": {FINISHED}, "dead": {"", "0.0"}}
     shown = {
         name: cells
         for name, cells in columns.items()
-        if name not in ("hidden", "start", "rate", "batch", "status")
-        or len(set(cells) - {""}) > 1
-        or (name == "status" and set(cells) != {FINISHED})
+        if (not set(cells) <= usual[name] if name in usual else name not in _CHOICES or len(set(cells) - {""}) > 1)
     }
     for name in shown:
-        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "status")
+        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "vs PCA", "status")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in zip(*shown.values(), strict=True):
         table.add_row(*row)
@@ -82,7 +89,7 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         f"  {s.label} (trial {s.trial_id})",
         f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
         f"best epoch {s.best_epoch}",
-        f"  PCA at equal code size: MSE {s.pca_val_mse_mean:.5f}",
+        f"  PCA at equal code size: MSE {s.pca_val_mse_mean:.5f}{_pca_verdict(s)}",
     ]
     if s.n_better:
         better = "1 trial is" if s.n_better == 1 else f"{s.n_better} trials are"
@@ -98,6 +105,23 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         lines.append("  (each ± is a standard error over the folds; trials are compared fold by fold,")
         lines.append("  so that a difference can be certain although their ± overlap)")
     return "\n".join(lines)
+
+
+def _pca_verdict(selection: "Selection") -> str:
+    """What PCA is, measured by the winner, and how sure that is; empty where a file of an older version is read."""
+    difference, p_value = selection.pca_difference, selection.pca_p_value
+    if difference is None or p_value is None:
+        return ""
+    sure = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
+    verdict = _verdict(-difference, p_value, "cannot be told apart")
+    return f", {verdict if p_value > SIGNIFICANCE else f'significantly {verdict}'} ({sure})"
+
+
+def _verdict(difference: float, p_value: float, tied: str) -> str:
+    """What the one with the smaller MSE is, if the difference is significant."""
+    if p_value > SIGNIFICANCE:
+        return tied
+    return "better" if difference < 0 else "worse"
 
 
 def _bars_overlap(selection: "Selection", trials: pd.DataFrame) -> bool:
@@ -160,6 +184,8 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         command: The command that it was run with, word by word; what to do next is told in its words.
     """
     from ae_model.persistence import load_model
+    from search.advice import advise
+    from search.settings_files import search_settings
 
     console = _console()
     trials = result.trials.assign(status=_status(result.trials, at_work=False))
@@ -185,26 +211,9 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         ("best/             ", "the model, evaluation.json and pictures"),
     ):
         console.print(f"{directory}{os.sep}{name}  {what}")
-    advice = _more_epochs(result.selection, trials, load_epochs(directory), command)
-    if advice:
+    for advice in advise(result.trials, load_epochs(directory), result.selection, search_settings(directory)):
         console.print()
-        console.print(advice)
-
-
-def _more_epochs(
-    selection: "Selection", trials: pd.DataFrame, epochs: pd.DataFrame, command: Sequence[str] | None
-) -> str:
-    """How many trials still improve where they end, and how to go on; empty if none does that could win."""
-    finished = trials[trials["status"] == FINISHED]
-    last = int(finished["epochs"].max())
-    longest = finished.loc[finished["epochs"] == last, "trial_id"]
-    falling = falling_trials(epochs[epochs["trial_id"].isin(longest)])
-    if not {selection.trial_id, *(tied["trial_id"] for tied in selection.tied)}.intersection(falling):
-        return ""
-    still = f"{len(falling)} of {len(longest)} trials still improve{'s' * (len(falling) == 1)} at epoch {last}"
-    if command is None:
-        return f"{still}; to go on, set search.max_epochs = {2 * last}"
-    return f"{still}; to go on:\n  {continued_command(command, 2 * last)}"
+        console.print(advice.text(command))
 
 
 def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None = None, format_: str = "table") -> None:

@@ -5,20 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ae_model.errors import UserError
 from search.files import replace_file
 from search.ledger import DIVERGED, FAILED, FINISHED
+from search.paired_test import SIGNIFICANCE, corrected_p_value
 from search.settings_files import search_settings
 from search.tables import configuration_labels, load_folds, load_trials
 
 Rule = Literal["best", "one-se", "smallest-code"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")
-SIGNIFICANCE = 0.05
-"""Trials whose difference from the winner has a p-value above this are tied with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +33,11 @@ class Selection:
     val_mse_se: float
     val_fve_mean: float
     pca_val_mse_mean: float
+    """Of PCA with as many components as the winner's code has units."""
+    pca_difference: float | None = None
+    """The winner's mean validation MSE less PCA's; None if a version that did not compare them wrote the file."""
+    pca_p_value: float | None = None
+    """Two-sided p-value of that difference over the folds; None like it."""
     n_finished: int
     """How many finished trials the choice was made from."""
     n_better: int
@@ -138,49 +140,13 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
         val_mse_se=float(winner["val_mse_se"]),
         val_fve_mean=float(winner["val_fve_mean"]),
         pca_val_mse_mean=float(winner["pca_val_mse_mean"]),
+        pca_difference=_known(winner["val_mse_mean"] - winner["pca_val_mse_mean"]),
+        pca_p_value=_known(winner["pca_p_value"]),
         n_finished=int((ranked["status"] == FINISHED).sum()),
         n_unfinished=int((ranked["status"] != FINISHED).sum()),
         n_better=n_better,
         tied=tied,
     )
-
-
-def corrected_p_value(differences: np.ndarray) -> float:
-    """Two-sided p-value of the mean of paired differences between two configurations over k folds.
-
-    The folds' training sets overlap, so a plain paired t-test finds differences that are not there. The variance is
-    corrected by the ratio of validation to training rows, 1/(k-1) (Nadeau and Bengio, Inference for the Generalization
-    Error, Machine Learning 52, 2003).
-
-    Args:
-        differences: The difference in each fold, `(k,)`, k >= 2.
-    """
-    mean, standard_error = differences.mean(), corrected_standard_error(differences)
-    if standard_error == 0:
-        return float(mean == 0)
-    return float(2 * stats.t.sf(abs(mean / standard_error), len(differences) - 1))
-
-
-def corrected_half_width(differences: np.ndarray) -> float:
-    """Half the width of the confidence interval around the mean of paired differences over k folds.
-
-    The interval holds zero where `corrected_p_value` is above `SIGNIFICANCE`.
-
-    Args:
-        differences: The difference in each fold, `(k,)`, k >= 2.
-    """
-    quantile = stats.t.ppf(1 - SIGNIFICANCE / 2, len(differences) - 1)
-    return float(quantile * corrected_standard_error(differences))
-
-
-def corrected_standard_error(differences: np.ndarray) -> float:
-    """Standard error of the mean of paired differences over k folds, corrected as `corrected_p_value` says.
-
-    Args:
-        differences: The difference in each fold, `(k,)`, k >= 2.
-    """
-    k = len(differences)
-    return float(np.sqrt((1 / k + 1 / (k - 1)) * differences.var(ddof=1)))
 
 
 def paired_differences(folds: pd.DataFrame, winner: str) -> pd.DataFrame:
@@ -192,6 +158,10 @@ def paired_differences(folds: pd.DataFrame, winner: str) -> pd.DataFrame:
     """
     by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
     return by_fold - by_fold.loc[winner]
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)
 
 
 def _compare(ranked: pd.DataFrame, folds: pd.DataFrame, winner: str) -> tuple[list[dict[str, object]], int]:

@@ -1,7 +1,8 @@
 """TOML files and `section.key=value` overrides -> settings, and settings -> TOML."""
 
+import copy
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,34 +10,53 @@ import tomli_w
 
 from ae_model.errors import UserError
 from ae_model.named_sources import NAMED_SOURCES
+from search.presets import PRESETS
 from search.settings import ARRAY_SOURCE, SearchSettings
 from search.settings_errors import checked_settings
 
+_ALTERNATIVES = (
+    ({"space.hidden"}, {"space.depth", "space.widths", "space.non_increasing"}),
+    ({"bottleneck.explained_variance"}, {"bottleneck.code_sizes"}),
+)
+"""Two ways to say the same thing, of which one may be used at a time."""
 
-def load_settings(path: str | Path | None = None, overrides: Sequence[str] = ()) -> SearchSettings:
+
+def load_settings(
+    path: str | Path | None = None, overrides: Sequence[str] = (), *, preset: str | None = None
+) -> SearchSettings:
     """Read settings from a TOML file and lay overrides over it.
+
+    What is laid over something replaces it key by key. Where there are two ways to say a thing, such as `space.hidden`
+    and `space.depth` with `space.widths`, the upper one replaces the lower.
 
     Args:
         path: The file; all settings have their defaults if None.
         overrides: Texts like `section.key=value`. The value is written as in TOML, but quotes around a text may be
             left out.
+        preset: The name of the settings that the file is laid over, one of `search.presets.PRESETS`; the defaults if
+            None.
 
     Raises:
-        UserError: If the file is missing or not TOML, a key is unknown, or a value is wrong.
+        UserError: If the file is missing or not TOML, a key is unknown, a value is wrong, or there is no such preset.
 
     Example:
         >>> load_settings(overrides=["search.n_splits=10"]).search.n_splits
         10
     """
-    content: dict[str, Any] = {}
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"preset must be one of {', '.join(PRESETS)}, but is {preset!r}.", argument="preset")
+    content: dict[str, Any] = copy.deepcopy(PRESETS[preset]) if preset is not None else {}
     if path is not None:
         try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            of_file = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such settings file. Check the path.") from error
         except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
             advice = "Fix the file." if Path(path).suffix == ".toml" else "Give data with --data SOURCE."
             raise UserError(f"{path}: cannot be read as settings in TOML ({error}). {advice}") from error
+        _drop_excluded(content, _keys(of_file))
+        _lay_over(content, of_file)
+    _drop_excluded(content, [override.partition("=")[0].strip() for override in overrides])
     for override in overrides:
         _apply_override(content, override)
     return parse_settings(content)
@@ -70,6 +90,41 @@ def search_settings(directory: str | Path) -> SearchSettings:
         UserError: If the directory is not a search directory.
     """
     return load_settings(Path(directory) / "settings.toml")
+
+
+def excluded_by(keys: Iterable[str]) -> set[str]:
+    """The settings, by key, that cannot be given together with these, because they say the same in another way."""
+    given = set(keys)
+    return {
+        key
+        for alternatives in (_ALTERNATIVES, [pair[::-1] for pair in _ALTERNATIVES])
+        for one, other in alternatives
+        if given & one
+        for key in other
+    } - given
+
+
+def _drop_excluded(content: dict[str, Any], keys: Sequence[str]) -> None:
+    """Take away what cannot be together with settings that are to be laid over it."""
+    for key in excluded_by(keys):
+        section, _, name = key.partition(".")
+        if isinstance(content.get(section), dict):
+            content[section].pop(name, None)
+
+
+def _keys(content: Mapping[str, Any]) -> list[str]:
+    """The settings that are given, by `section.key`."""
+    sections = ((name, section) for name, section in content.items() if isinstance(section, dict))
+    return [f"{name}.{key}" for name, section in sections for key in section]
+
+
+def _lay_over(content: dict[str, Any], upper: Mapping[str, Any]) -> None:
+    """Replace settings key by key; a section is laid over a section."""
+    for key, value in upper.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            _lay_over(content[key], value)
+        else:
+            content[key] = value
 
 
 def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:

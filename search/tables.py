@@ -8,12 +8,13 @@ import pandas as pd
 from search.files import replace_file
 from search.ledger import FINISHED
 from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials
+from search.paired_test import corrected_p_values, differences_from_pca
 
 TRIAL_COLUMNS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
     "init", "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
-    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "dead_code_units_mean", "rank",
-    "fit_seconds", "host", "error",
+    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "pca_p_value",
+    "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
 ]  # fmt: skip
 FOLD_COLUMNS = [
     "trial_id", "number", "fold", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units", "pca_val_mse",
@@ -63,6 +64,7 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
             "val_fve_mean": _mean(values["val_fve"]),
             "train_mse_mean": _mean(values["train_mse"]),
             "pca_val_mse_mean": _mean(values["pca_val_mse"]),
+            "pca_p_value": corrected_p_values(differences_from_pca(values["val_mse"], values["pca_val_mse"])),
             "dead_code_units_mean": _mean(values["dead_code_units"]),
         },
         index=folds["trial_id"].unique(),

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from search.paired_test import SIGNIFICANCE, corrected_half_width, corrected_p_value
 from search.plots.figures import (
     BLUE,
     DARK,
@@ -21,7 +22,7 @@ from search.plots.figures import (
     save,
     three_digits,
 )
-from search.selection import SIGNIFICANCE, corrected_half_width, corrected_p_value, paired_differences
+from search.selection import paired_differences
 from search.tables import configuration_labels
 
 _SQUEEZE = 10

@@ -1,128 +1,283 @@
-"""search.advice: which curves would go on falling, and the command that goes on."""
+"""search.advice: what constructed curves are answered with, and that every answer can be run."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from search import SearchResult, load_epochs
-from search.advice import continued_command, falling_trials, still_falling
+from ae_model import Configuration, EpochRecord
+from search import SearchResult, load_epochs, load_folds, load_settings, load_trials
+from search.advice import Advice, advise
+from search.commands import toml_value
+from search.ledger import FINISHED, Ledger
+from search.selection import select_winner
+from search.settings import SearchSettings
+from search.settings_files import parse_settings, search_settings, to_toml
 
-Curve = Callable[[np.ndarray], np.ndarray]
+K = 5
+N_EPOCHS = 80
+PCA_MSE = 0.1
+NARROW = Configuration(layer_sizes=(20, 8, 4), code_activation="linear", output_activation="linear", init="pca")
+WIDE = replace(NARROW, layer_sizes=(20, 16, 4))
+NONE = replace(NARROW, layer_sizes=(20, 4), hidden_activation="linear")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "bottleneck": {"code_sizes": [4]},
+    "space": {"hidden": ["8", "16"]},
+    "search": {"max_epochs": N_EPOCHS},
+}
 
-
-def _epochs(curve: Curve, n_epochs: int, *, noise: float = 0.0, n_folds: int = 5, seed: int = 0) -> pd.DataFrame:
-    """Epochs of a trial "a": each fold has a level of its own and its own noise, relative to the curve."""
-    generator = np.random.default_rng(seed)
-    t = np.arange(1, n_epochs + 1)
-    parts = []
-    for fold in range(n_folds):
-        values = curve(t) * (1 + 0.1 * fold) * (1 + noise * generator.normal(size=n_epochs))
-        parts.append(pd.DataFrame({"trial_id": "a", "number": 1, "epoch": t, "fold": fold, "val_mse": values}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _plateau(t: np.ndarray) -> np.ndarray:
-    return 0.02 + 0.1 * np.exp(-t / 4)
-
-
-def _decay(t: np.ndarray) -> np.ndarray:
-    return 0.02 + 0.1 * np.exp(-t / 40)
-
-
-def _power_law(t: np.ndarray) -> np.ndarray:
-    return 0.3 * t**-0.7
+T = np.arange(1, N_EPOCHS + 1)
+PLATEAU = 1 + np.exp(-T / 4)
+DECAY = 1 + 2 * np.exp(-T / 60)
+OVERFITTING = np.where(T <= 10, 2 - T / 10, 1 + (T - 10) / 100)
 
 
-def _overfitting(t: np.ndarray) -> np.ndarray:
-    return 0.02 + 0.1 * np.exp(-t / 4) + 1e-4 * t
+def _advice(
+    directory: Path,
+    trials: Mapping[Configuration, tuple[float, np.ndarray]],
+    settings: Mapping[str, Mapping[str, Any]] = SETTINGS,
+    *,
+    dead: float = 0.0,
+    train: np.ndarray = PLATEAU,
+) -> list[Advice]:
+    """What a search is answered with, after checking that each command would be taken.
+
+    Args:
+        directory: Where its ledger goes.
+        trials: The level at which each trial ends, relative to PCA, and its curve, which ends at about 1.
+        settings: What was searched.
+        dead: Units of each code.
+        train: The curve of the training error of all trials.
+    """
+    generator = np.random.default_rng(0)
+    of_fold = 1 + 0.1 * np.arange(K)
+    parsed = parse_settings(settings)
+    with Ledger(directory) as ledger:
+        ledger.enter_trials({f"trial{number}": configuration for number, configuration in enumerate(trials)})
+        ledger.put_baseline([4], PCA_MSE * of_fold[np.newaxis])
+        for number, (level, curve) in enumerate(trials.values()):
+            level_of_fold = PCA_MSE * level * of_fold * (1 + 0.002 * generator.normal(size=K))
+            records = [
+                EpochRecord(
+                    epoch=epoch,
+                    train_mse=PCA_MSE * of_fold * train_value,
+                    val_mse=level_of_fold * value,
+                    val_fve=of_fold,
+                    dead_code_units=np.full(K, round(dead), np.int64),
+                )
+                for epoch, (value, train_value) in enumerate(zip(curve, train[: len(curve)], strict=True), 1)
+            ]
+            ledger.record(f"trial{number}", records, host="node", fit_seconds=1.0, status=FINISHED)
+    table, epochs = load_trials(directory), load_epochs(directory)
+    pieces = advise(table, epochs, select_winner(table, load_folds(directory)), parsed)
+    for piece in pieces:
+        _check_that_it_runs(piece, parsed, directory / "settings.toml")
+    return pieces
+
+
+def _check_that_it_runs(piece: Advice, settings: SearchSettings, file: Path) -> None:
+    """The command's settings, laid over those of the search, are those that were meant."""
+    file.write_text(to_toml(settings))
+    text = piece.text(["ae-search", "run", str(file), "--fresh", "--set", "seed=3"])
+    sentence, *commands = text.splitlines()
+    if not piece.changes:
+        assert sentence.endswith(".")
+        assert not commands
+        return
+    assert sentence == f"{piece.finding}; {piece.aim}:"
+    (command,) = commands
+    words = shlex.split(command)
+    assert words[:5] == ["ae-search", "run", str(file), "--set", "seed=3"]
+    overrides = [value for option, value in pairwise(words) if option == "--set"]
+    loaded = load_settings(file, overrides).model_dump()
+    for key, value in piece.changes.items():
+        section, name = key.split(".")
+        assert loaded[section][name] == value
+    assert piece.text() == f"{piece.finding}; {piece.aim}, set " + ", ".join(
+        f"{key} = {toml_value(value)}" for key, value in piece.changes.items()
+    )
+
+
+def test_a_search_that_leaves_nothing_to_try(tmp_path: Path) -> None:
+    """Where the curves are flat, PCA is beaten and the winner has no equal beyond it, nothing is said."""
+    assert _advice(tmp_path, {NARROW: (0.5, PLATEAU), WIDE: (0.51, PLATEAU)}) == []
 
 
 @pytest.mark.parametrize(
-    ("curve", "n_epochs", "noise", "falls"),
+    ("search", "changes"),
     [
-        (_plateau, 100, 0.0, False),
-        (_plateau, 100, 0.01, False),
-        (_plateau, 50, 0.02, False),
-        (_decay, 100, 0.0, True),
-        (_decay, 100, 0.01, True),
-        (_decay, 400, 0.0, False),
-        (_power_law, 100, 0.01, True),
-        (_power_law, 8, 0.0, True),
-        (_overfitting, 100, 0.0, False),
-        (_overfitting, 100, 0.01, False),
-        (_decay, 2, 0.0, False),
+        ({"max_epochs": N_EPOCHS}, {"search.max_epochs": 2 * N_EPOCHS}),
+        ({}, {"search.max_steps": 8000}),
+        ({"max_steps": 300}, {"search.max_steps": 600}),
+        ({"max_steps": 300, "max_epochs": 90}, {"search.max_epochs": 2 * N_EPOCHS, "search.max_steps": 600}),
     ],
 )
-@pytest.mark.parametrize("seed", range(3))
-def test_curves(curve: Curve, n_epochs: int, noise: float, falls: bool, seed: int) -> None:
-    """A decay that was ended early falls; a plateau with or without noise, and a curve that rises again, do not."""
-    assert still_falling(_epochs(curve, n_epochs, noise=noise, seed=seed), "a") is falls
+def test_curves_that_still_fall(tmp_path: Path, search: dict[str, int], changes: dict[str, int]) -> None:
+    """Twice as many epochs or steps are proposed, whichever ended the training, and nothing that would come of them."""
+    trials = {NARROW: (0.9, DECAY), WIDE: (0.8, DECAY)}
+    first, *_ = _advice(tmp_path, trials, {**SETTINGS, "search": search})
+    assert (first.finding, first.aim) == (f"2 of 2 trials still improve at epoch {N_EPOCHS}", "to go on")
+    assert first.changes == changes
 
 
-def test_the_best_epoch_says_nothing() -> None:
-    """On a plateau the best epoch may well be the last but one, or the last."""
-    for best in (49, 50):
-        epochs = _epochs(lambda t: np.full(len(t), 0.02), 50, noise=0.01)
-        epochs.loc[epochs["epoch"] == best, "val_mse"] *= 0.97
-        assert epochs.groupby("epoch")["val_mse"].mean().idxmin() == best
-        assert not still_falling(epochs, "a")
+def test_curves_that_fall_and_could_not_win(tmp_path: Path) -> None:
+    """A trial that is far behind may fall as it likes; nor does it count that one stopped earlier."""
+    assert _advice(tmp_path, {NARROW: (0.5, PLATEAU), WIDE: (2.0, DECAY)}) == []
+    other = tmp_path / "stopped"
+    other.mkdir()
+    assert _advice(other, {NARROW: (0.5, PLATEAU), WIDE: (0.5 / 1.6, DECAY[: N_EPOCHS // 2])}) == []
 
 
-def test_noise_about_a_plateau_is_seldom_a_fall() -> None:
-    """Of 200 plateaus with 1 % noise, fewer fall than a test at 5 % would let fall; of 200 decays, nearly all do."""
-    plateaus = [_epochs(_plateau, 100, noise=0.01, seed=seed).assign(trial_id=f"p{seed}") for seed in range(200)]
-    decays = [_epochs(_decay, 100, noise=0.01, seed=seed).assign(trial_id=f"d{seed}") for seed in range(200)]
-    falling = falling_trials(pd.concat(plateaus + decays))
-    assert sum(name.startswith("p") for name in falling) <= 10
-    assert sum(name.startswith("d") for name in falling) >= 195
+def test_a_winner_that_overfits_early(tmp_path: Path) -> None:
+    """Lower rates are proposed, beside those that there are, where the curve rises while the training error falls."""
+    trials = {NARROW: (0.5, OVERFITTING), WIDE: (0.51, OVERFITTING)}
+    (piece,) = _advice(tmp_path, trials)
+    assert piece.finding == f"The winner is best at epoch 10 of {N_EPOCHS}, and overfits after it"
+    assert piece.changes["space.learning_rate"] == [0.0001, 0.0003, 0.001]
 
 
-@pytest.mark.parametrize(("factor", "falls"), [(0.8, False), (1.25, True)])
-def test_what_is_expected_of_a_decay_is_what_comes(factor: float, falls: bool) -> None:
-    """The bound is 1 % of the MSE in as many epochs again, which an exponential decay can be set to lose."""
-    tau, n_epochs = 40.0, 100
-    left = np.exp(-n_epochs / tau) - np.exp(-2 * n_epochs / tau)  # the coming drop of a decay of height 1
-    drop = 0.01 * factor
-    epochs = _epochs(lambda t: 1 + drop / left * np.exp(-t / tau), n_epochs)
-    assert still_falling(epochs, "a") is falls
+def test_a_winner_that_overfits_from_a_range(tmp_path: Path) -> None:
+    """Of a range, the lower end goes lower."""
+    space = {"hidden": ["8", "16"], "learning_rate": {"low": 0.0005, "high": 0.1}}
+    settings = {**SETTINGS, "space": space, "search": {"algorithm": "random", "num_samples": 2}}
+    (piece,) = _advice(tmp_path, {NARROW: (0.5, OVERFITTING), WIDE: (0.51, OVERFITTING)}, settings)
+    assert piece.changes["space.learning_rate"] == {"low": 0.0001, "high": 0.1}
 
 
-def test_a_trial_that_diverged_or_is_not_there() -> None:
-    """Neither falls."""
-    epochs = _epochs(_decay, 100)
-    epochs.loc[epochs["epoch"] == 100, "val_mse"] = np.nan
-    assert not still_falling(epochs, "a")
-    assert not still_falling(epochs, "b")
-
-
-def test_the_epochs_of_a_search(searched: SearchResult) -> None:
-    """It takes what `load_epochs` returns; one trial alone gives the same as all together."""
-    epochs = load_epochs(searched.directory)
-    together = falling_trials(epochs)
-    assert [name for name in epochs["trial_id"].unique() if still_falling(epochs, name)] == together
+@pytest.mark.parametrize("case", ["late", "training rises too", "by too little"])
+def test_a_curve_that_rises_and_is_no_early_overfitting(tmp_path: Path, case: str) -> None:
+    """The best epoch must be early, the training error must fall, and the rise must matter."""
+    curve, train = OVERFITTING, PLATEAU
+    if case == "late":
+        curve = np.where(T <= 60, 2 - T / 60, 1 + (T - 60) / 100)
+    elif case == "training rises too":
+        train = OVERFITTING
+    else:
+        curve = np.where(T <= 10, 2 - T / 10, 1 + (T - 10) / 10_000)
+    assert _advice(tmp_path, {NARROW: (0.5, curve), WIDE: (0.505, curve)}, train=train) == []
 
 
 @pytest.mark.parametrize(
-    ("given", "continued"),
+    ("winner", "others", "rates"),
     [
-        ("run", "run --set search.max_epochs=40"),
-        ("run my.toml --fresh --name x", "run my.toml --name x --set search.max_epochs=40"),
-        ("run --set search.max_epochs=20 a.toml", "run a.toml --set search.max_epochs=40"),
-        ("run --set=search.max_epochs=20 --set seed=3", "run --set seed=3 --set search.max_epochs=40"),
-        ("run --set 'search.max_epochs = 20'", "run --set search.max_epochs=40"),
-        ("run --data 'my data.csv'", "run --data 'my data.csv' --set search.max_epochs=40"),
+        (0.01, [0.001, 0.003], [0.001, 0.003, 0.01, 0.03]),
+        (0.001, [0.003, 0.01], [0.0003, 0.001, 0.003, 0.01]),
+        (0.003, [0.001, 0.01], None),
+        (0.001, [], None),
+    ],
+)
+@pytest.mark.parametrize("significant", [True, False])
+def test_a_learning_rate_at_the_edge(
+    tmp_path: Path, winner: float, others: list[float], rates: list[float] | None, significant: bool
+) -> None:
+    """The next rate beyond the largest or smallest is proposed, if the next one inward is clearly worse."""
+    trials = {replace(NARROW, learning_rate=winner): (0.5, PLATEAU)}
+    trials |= {replace(NARROW, learning_rate=rate): (0.6 if significant else 0.502, PLATEAU) for rate in others}
+    settings = {**SETTINGS, "space": {"hidden": ["8"], "learning_rate": sorted([winner, *others])}}
+    pieces = _advice(tmp_path, trials, settings)
+    if rates is None or not significant:
+        assert pieces == []
+    else:
+        (piece,) = pieces
+        side = "largest" if winner > others[0] else "smallest"
+        assert piece.finding == f"The {side} learning rate wins, and the next one is significantly worse"
+        assert piece.changes == {"space.learning_rate": rates}
+
+
+@pytest.mark.parametrize(
+    ("levels", "space", "changes"),
+    [
+        ({WIDE: 0.5, NARROW: 0.6}, {"hidden": ["8", "16"]}, {"space.hidden": ["8", "16", "32"]}),
+        ({WIDE: 0.5, NARROW: 0.502}, {"hidden": ["8", "16"]}, None),
+        ({WIDE: 0.6, NARROW: 0.5}, {"hidden": ["8", "16"]}, None),
+        ({WIDE: 0.5, NARROW: 0.6}, {"depth": 1, "widths": [8, 16]}, {"space.widths": [8, 16, 32]}),
+        ({NARROW: 0.5, NONE: 0.6}, {"hidden": ["", "8"]}, {"space.hidden": ["", "8", "16-8"]}),
+        ({NARROW: 0.5, NONE: 0.6}, {"depth": [0, 1], "widths": [8]}, {"space.depth": [0, 1, 2]}),
+        ({NARROW: 0.5, NONE: 0.502}, {"hidden": ["", "8"]}, None),
+        ({NARROW: 0.6, NONE: 0.5}, {"hidden": ["", "8"]}, None),
+    ],
+)
+def test_layers_at_the_edge(
+    tmp_path: Path, levels: dict[Configuration, float], space: dict[str, Any], changes: dict[str, Any] | None
+) -> None:
+    """Twice the widest is proposed, or one layer more, if the next one inward is clearly worse."""
+    trials = {configuration: (level, PLATEAU) for configuration, level in levels.items()}
+    pieces = _advice(tmp_path, trials, {**SETTINGS, "space": space})
+    assert [piece.changes for piece in pieces] == ([] if changes is None else [changes])
+
+
+def test_only_what_differs_in_nothing_else_is_compared(tmp_path: Path) -> None:
+    """A narrower network that started elsewhere says nothing about widths."""
+    random = replace(NARROW, init="random")
+    assert _advice(tmp_path, {WIDE: (0.5, PLATEAU), random: (0.9, PLATEAU)}) == []
+
+
+def test_dead_units(tmp_path: Path) -> None:
+    """Of a ReLU code a linear one is proposed; where that was searched, a code without the dead units."""
+    relu = replace(NARROW, code_activation="relu", init="random")
+    space = {"hidden": ["8"], "code_activation": ["relu"], "init": ["random"]}
+    (piece,) = _advice(tmp_path, {relu: (0.5, PLATEAU)}, {**SETTINGS, "space": space}, dead=2)
+    assert piece.finding == "2.0 of the winner's 4 code units are dead"
+    assert piece.changes == {"space.code_activation": ["relu", "linear"]}
+    both = tmp_path / "both"
+    both.mkdir()
+    trials = {relu: (0.5, PLATEAU), replace(relu, code_activation="linear"): (0.9, PLATEAU)}
+    (piece,) = _advice(both, trials, {**SETTINGS, "space": {**space, "code_activation": ["relu", "linear"]}}, dead=2)
+    assert piece.changes == {"bottleneck.code_sizes": [2, 4]}
+
+
+@pytest.mark.parametrize("level", [1.0, 1.3])
+def test_a_search_that_does_not_beat_pca(tmp_path: Path, level: float) -> None:
+    """It is said, with the other start or wider layers to try, or with nothing where both were tried."""
+    cases: list[tuple[Configuration, dict[str, Any], str, dict[str, Any]]] = [
+        (NARROW, {"init": "pca"}, "to try a random start too", {"space.init": ["pca", "random"]}),
         (
-            """run --set 'space.hidden=["", "64"]'""",
-            """run --set 'space.hidden=["", "64"]' --set search.max_epochs=40""",
+            replace(NARROW, init="random"),
+            {"init": "random"},
+            "to try the start at PCA too",
+            {"space.init": ["pca", "random"]},
         ),
-        ("run --name x -- a.toml", "run --name x --set search.max_epochs=40 -- a.toml"),
-        ("run --set", "run --set '' --set search.max_epochs=40"),
-    ],
-)
-def test_the_command_that_goes_on(given: str, continued: str) -> None:
-    """It is the one that was given, with another number of epochs and without `--fresh`; a shell reads it back."""
-    words: Sequence[str] = ["ae-search", *shlex.split(given)]
-    assert continued_command(words, 40) == f"ae-search {continued}"
+        (NARROW, {}, "to try wider layers", {"space.hidden": ["8", "16"]}),
+        (NONE, {"hidden": ""}, "to try wider layers", {"space.hidden": ["", "64"]}),
+        (replace(NARROW, layer_sizes=(20, 40, 4)), {"hidden": "40"}, "", {}),
+    ]
+    for number, (configuration, space, aim, changes) in enumerate(cases):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        settings = {**SETTINGS, "space": {"hidden": ["8"], **space}}
+        (piece,) = _advice(directory, {configuration: (level, PLATEAU)}, settings)
+        assert piece.finding.startswith("Nothing here beats PCA significantly")
+        assert (piece.aim, piece.changes) == (aim, changes)
+    assert piece.text() == (
+        "Nothing here beats PCA significantly: PCA with 4 components may be all that this data needs."
+    )
+
+
+def test_overfitting_goes_before_wider_layers(tmp_path: Path) -> None:
+    """A network that overfits and does not beat PCA is not made wider: that is said, and to hold it back."""
+    first, second = _advice(tmp_path, {NARROW: (1.2, OVERFITTING)})
+    assert first.changes == {}
+    assert "space.learning_rate" in second.changes
+
+
+def test_no_more_than_three(tmp_path: Path) -> None:
+    """What is not said is what matters least: here, dead units."""
+    relu = {name: replace(c, code_activation="relu") for name, c in (("narrow", NARROW), ("wide", WIDE))}
+    trials = {relu["wide"]: (1.0, OVERFITTING), relu["narrow"]: (1.2, OVERFITTING)}
+    settings = {**SETTINGS, "space": {"hidden": ["8", "16"], "code_activation": ["relu"]}}
+    pieces = _advice(tmp_path, trials, settings, dead=2)
+    assert len(pieces) == 3
+    assert not any("dead" in piece.finding for piece in pieces)
+
+
+def test_advice_on_a_real_search(searched: SearchResult) -> None:
+    """It takes what a search leaves: six epochs are too few, and are to be twelve."""
+    settings = search_settings(searched.directory)
+    pieces = advise(searched.trials, load_epochs(searched.directory), searched.selection, settings)
+    assert 1 <= len(pieces) <= 3
+    assert pieces[0].changes == {"search.max_epochs": 12}

@@ -18,6 +18,7 @@ from ae_model import UserError, load_model
 from search import SearchResult, console, load_trials
 from search.errors import SearchError
 from search.ledger import Ledger
+from search.settings_files import search_settings
 
 Run = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., str]
@@ -200,6 +201,23 @@ def test_bottleneck_with_a_settings_file(run: Run, table_csv: Path, tmp_path: Pa
     lines = run("bottleneck", path)[1].splitlines()
     assert [line.partition(" explain ")[0] for line in lines] == ["2 components", "3 components"]
     assert run("bottleneck", path, "--explained-variance", 1)[1] == f"{second}\n"
+
+
+def test_a_preset(run: Run, one_line: OneLine, local_ray: None, table_csv: Path, tmp_path: Path) -> None:
+    """A search that starts from one writes all of its settings, and is run again without it; others are refused."""
+    quick = ["--set", "space.hidden=5", "--set", "search.max_epochs=1", "--set", "search.n_splits=2"]
+    arguments = ["--data", table_csv, "--results-dir", tmp_path, "--set", "data.label_column=kind", *quick]
+    assert run("run", "--preset", "reference", *arguments)[0] == 0
+    settings = search_settings(tmp_path / "birds")
+    assert (settings.space.code_activation, settings.space.output_activation) == (["relu"], "tanh")
+    assert (settings.space.init, settings.space.hidden, settings.search.max_epochs) == (["random"], ["5"], 1)
+    assert run("run", tmp_path / "birds" / "settings.toml", "--results-dir", tmp_path)[0] == 0
+    assert len(load_trials(tmp_path / "birds")) == 1, "it is the same configuration"
+    for command in ("run", "bottleneck"):
+        status, output, errors = run(command, "--preset", "best")
+        assert (status, output) == (2, "")
+        one_line(errors, "--preset must be one of reference, but is 'best'.")
+    assert run("bottleneck", "--preset", "reference") == run("bottleneck")
 
 
 def test_status_and_trials(run: Run, searched: SearchResult) -> None:

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from ae_model import Configuration, EpochRecord, load_model
 from search import Evaluation, SearchResult, load_epochs, load_trials
-from search.advice import falling_trials
 from search.console import (
     evaluation_text,
     model_summary,
@@ -23,6 +22,7 @@ from search.console import (
     trials_table,
 )
 from search.ledger import Ledger
+from search.trend import falling_trials
 
 
 def _record(epoch: int, mean: float) -> EpochRecord:

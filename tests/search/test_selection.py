@@ -1,20 +1,19 @@
-"""search.selection: the rules on tables made by hand, and the corrected test against its formula."""
+"""search.selection: the rules on tables made by hand, and what is tied with the winner."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from ae_model import Configuration, EpochRecord, UserError
 from search.ledger import DIVERGED, FINISHED, Ledger
-from search.selection import RULES, SIGNIFICANCE, Rule, Selection, corrected_p_value, select, select_winner
+from search.paired_test import SIGNIFICANCE
+from search.selection import RULES, Rule, Selection, select, select_winner
 from search.settings_files import parse_settings, to_toml
 
 K = 4
@@ -58,6 +57,7 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
                 "val_mse_se": stats.sem(values),
                 "val_fve_mean": 0.5,
                 "pca_val_mse_mean": 12.0,
+                "pca_p_value": 0.25,
             }
         )
         folds += [{"trial_id": name, "fold": k, "val_mse": float(value)} for k, value in enumerate(values)]
@@ -77,6 +77,7 @@ def test_each_rule(rule: Rule, winner: str) -> None:
     assert selection.val_mse_se == row["val_mse_se"]
     assert selection.label == row["layer_sizes"]
     assert (selection.val_fve_mean, selection.pca_val_mse_mean) == (0.5, 12.0)
+    assert (selection.pca_difference, selection.pca_p_value) == (row["val_mse_mean"] - 12.0, 0.25)
     assert (selection.n_finished, selection.n_unfinished) == (6, 0), "what has diverged or failed does not count"
 
 
@@ -160,31 +161,6 @@ def _p_by_hand(d: np.ndarray) -> float:
     return float(2 * (1 - stats.t(df=k - 1).cdf(abs(t))))
 
 
-@given(d=hnp.arrays(np.float64, st.integers(2, 12), elements=st.integers(-1000, 1000).map(float)))
-def test_the_corrected_p_value_is_that_of_the_formula(d: np.ndarray) -> None:
-    """For any differences it is the formula's; it has no sign and no unit, and is above the plain paired t-test's."""
-    p_value = corrected_p_value(d)
-    np.testing.assert_allclose(p_value, _p_by_hand(d), atol=1e-12)
-    assert 0 <= p_value <= 1
-    np.testing.assert_allclose(corrected_p_value(-d), p_value)
-    np.testing.assert_allclose(corrected_p_value(d * 1024), p_value)
-    if d.std() > 0:
-        assert p_value >= stats.ttest_1samp(d, 0).pvalue - 1e-12
-
-
-def test_a_p_value_from_the_table() -> None:
-    """Five differences with t = 2.776 after the correction have p = 0.05 (Student's table, 4 degrees of freedom)."""
-    d = np.array([-1.0, 0.0, 0.0, 0.0, 1.0])
-    scale = np.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
-    np.testing.assert_allclose(corrected_p_value(d + 2.776445 * scale), 0.05, atol=1e-6)
-
-
-@pytest.mark.parametrize(("difference", "p_value"), [(0.0, 1.0), (0.5, 0.0), (-0.5, 0.0)])
-def test_differences_that_do_not_vary(difference: float, p_value: float) -> None:
-    """Equal trials are tied for sure; a constant difference is certain."""
-    assert corrected_p_value(np.full(5, difference)) == p_value
-
-
 @pytest.fixture
 def searched(tmp_path: Path) -> Path:
     """A search's directory with the trials of `TRIALS` that have ended."""
@@ -212,6 +188,20 @@ def test_select_writes_what_it_returns(searched: Path) -> None:
     assert Selection.read(searched) == selection
     assert select(searched, "best").trial_id == "best"
     assert json.loads((searched / "selection.json").read_text())["rule"] == "best"
+
+
+def test_the_comparison_with_pca(searched: Path) -> None:
+    """It is the test of the winner's folds against PCA's; a file of a version without it can still be read."""
+    selection = select(searched, "best")
+    difference = np.array(TRIALS["best"][0]) - 12.0
+    assert selection.pca_difference == pytest.approx(difference.mean())
+    assert selection.pca_p_value == pytest.approx(_p_by_hand(difference))
+    path = searched / "selection.json"
+    content = json.loads(path.read_text())
+    del content["pca_difference"], content["pca_p_value"]
+    path.write_text(json.dumps(content))
+    older = Selection.read(searched)
+    assert older == replace(selection, pca_difference=None, pca_p_value=None)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"rule": "worst"}'])

@@ -16,14 +16,14 @@ from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES
 from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
-from search.settings import LogUniform, SearchSettings
+from search.settings import LogUniform, SearchSection, SearchSettings, SpaceSettings
 from search.settings_files import load_settings, parse_settings, search_settings, to_toml
 
 
 def test_the_defaults_are_those_of_the_command_without_arguments() -> None:
     """`ae-search run` changes no setting: all its options that do are None, and no file gives all defaults."""
     options = inspect.signature(cli.run).parameters
-    assert all(options[name].default is None for name in ("settings_file", "data", "data_dir", "set_"))
+    assert all(options[name].default is None for name in ("settings_file", "data", "data_dir", "preset", "set_"))
     assert load_settings(None, []) == parse_settings({}) == SearchSettings()
     assert default_name(SearchSettings()) == "digits"
 
@@ -234,6 +234,58 @@ def test_an_override_into_a_value_of_the_file(tmp_path: Path) -> None:
     path.write_text("seed = 1")
     with pytest.raises(UserError, match=r"seed\.x=1.*seed is a value"):
         load_settings(path, ["seed.x=1"])
+
+
+def test_the_reference_preset() -> None:
+    """It is the design of the first version: each of its values is given, and the others are the defaults."""
+    settings = load_settings(preset="reference")
+    assert settings.space == SpaceSettings(
+        hidden=["", "64", "128", "256", "128-64"], code_activation=["relu"], init=["random"], output_activation="tanh",
+        learning_rate=[1e-3], batch_size=[64],
+    )  # fmt: skip
+    assert settings.search == SearchSection(max_epochs=100)
+    defaults = SearchSettings()
+    assert settings == defaults.model_copy(update={"space": settings.space, "search": settings.search})
+
+
+def test_what_is_laid_over_a_preset(tmp_path: Path) -> None:
+    """A file replaces it key by key, and `--set` replaces both; whatever is read, the preset stays as it is."""
+    path = tmp_path / "settings.toml"
+    path.write_text('[space]\nhidden = ["9"]\ninit = "pca"\n[search]\nn_splits = 3\n[bottleneck]\ncode_sizes = 4\n')
+    settings = load_settings(path, ["space.hidden=7", "seed=2"], preset="reference")
+    assert (settings.seed, settings.search.n_splits, settings.search.max_epochs) == (2, 3, 100)
+    assert (settings.space.hidden, settings.space.init, settings.bottleneck.code_sizes) == (["7"], ["pca"], [4])
+    assert (settings.space.output_activation, settings.space.code_activation) == ("tanh", ["relu"])
+    assert load_settings(preset="reference").space.init == ["random"]
+    random = ["search.algorithm=random", "search.num_samples=3", "space.learning_rate={low=1e-4,high=1e-2}"]
+    assert load_settings(None, random, preset="reference").space.learning_rate == LogUniform(low=1e-4, high=1e-2)
+
+
+def test_two_ways_to_say_a_thing_in_two_layers(tmp_path: Path) -> None:
+    """The upper layer's way replaces the lower's: preset, file, `--set`; within one layer, both are refused."""
+    path = tmp_path / "settings.toml"
+    path.write_text("[space]\ndepth = 1\nwidths = [8]\nnon_increasing = true\n[bottleneck]\nexplained_variance = 0.9\n")
+    of_file = load_settings(path, preset="reference")
+    assert (of_file.space.depth, of_file.space.widths) == ([1], [8])
+    assert load_settings(path, ["space.widths=[16]"]).space.widths == [16]
+    over_it = load_settings(path, ["space.hidden=5", "bottleneck.code_sizes=3"], preset="reference")
+    assert (over_it.space.hidden, over_it.space.depth, over_it.space.non_increasing) == (["5"], None, False)
+    assert over_it.bottleneck.code_sizes == [3]
+    back = load_settings(None, ["space.depth=1", "space.widths=2"], preset="reference").space
+    assert (back.depth, back.widths) == ([1], [2])
+    for overrides in (["space.hidden=5", "space.depth=1", "space.widths=8"], ["space={hidden='5', depth=1, widths=8}"]):
+        with pytest.raises(UserError, match="takes either hidden or depth and widths"):
+            load_settings(path, overrides, preset="reference")
+    path.write_text('[space]\ndepth = 1\nwidths = 8\nhidden = "5"\n')
+    with pytest.raises(UserError, match="takes either hidden or depth and widths"):
+        load_settings(path, preset="reference")
+
+
+def test_a_preset_that_does_not_exist() -> None:
+    """The message lists those that do."""
+    with pytest.raises(UserError, match=r"^preset must be one of reference, but is 'best'\.") as caught:
+        load_settings(preset="best")
+    assert caught.value.argument == "preset"
 
 
 @pytest.mark.parametrize(

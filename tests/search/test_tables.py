@@ -27,8 +27,8 @@ BASELINE = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])  # of the code sizes 2 a
 TRIALS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
     "init", "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
-    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "dead_code_units_mean", "rank",
-    "fit_seconds", "host", "error",
+    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "pca_p_value",
+    "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
 ]  # fmt: skip
 
 
@@ -119,6 +119,9 @@ def test_every_summary_by_numpy(finished: tuple[Path, dict[str, np.ndarray]]) ->
         np.testing.assert_allclose(row["train_mse_mean"], train.mean())
         np.testing.assert_allclose(row["dead_code_units_mean"], dead.mean())
         np.testing.assert_allclose(row["pca_val_mse_mean"], BASELINE[int(row["code_size"]) - 2].mean())
+        difference = val - BASELINE[int(row["code_size"]) - 2]
+        error = np.sqrt((1 / N_SPLITS + 1 / (N_SPLITS - 1)) * difference.var(ddof=1))
+        np.testing.assert_allclose(row["pca_p_value"], 2 * stats.t.sf(abs(difference.mean() / error), N_SPLITS - 1))
         of_trial = folds[folds["trial_id"] == name]
         assert (of_trial["best_epoch"] == best + 1).all()
         np.testing.assert_array_equal(of_trial["val_mse"], val)
@@ -143,6 +146,22 @@ def test_what_is_known_of_a_configuration(finished: tuple[Path, dict[str, np.nda
         assert (row["status"], row["host"], row["fit_seconds"]) == (FINISHED, "node", 1.5)
     assert trials["number"].tolist() == [1, 2, 3]
     assert trials["error"].isna().all()
+
+
+def test_a_search_without_a_baseline_has_no_comparison(tmp_path: Path) -> None:
+    """A trial whose code size PCA was never asked for has its own figures, and none of PCA's."""
+    _write(tmp_path, {"deep": _random_reports(0, 2)}, {"deep": FINISHED})
+    with Ledger(tmp_path) as ledger:
+        ledger.enter_trials({"other": Configuration(layer_sizes=(8, 5))})
+        values = np.full(N_SPLITS, 0.5)
+        record = EpochRecord(
+            epoch=1, train_mse=values, val_mse=values, val_fve=values, dead_code_units=np.zeros(N_SPLITS, np.int64)
+        )
+        ledger.record("other", [record], host="node", fit_seconds=1.0, status=FINISHED)
+    trials = load_trials(tmp_path).set_index("trial_id")
+    assert trials.loc["other", "val_mse_mean"] == 0.5
+    assert trials.loc["other", ["pca_val_mse_mean", "pca_p_value"]].isna().all()
+    assert trials.loc["deep", "pca_p_value"] > 0
 
 
 def test_equal_means_share_a_rank(tmp_path: Path) -> None:
@@ -176,7 +195,7 @@ def test_a_trial_that_diverged_at_once_and_one_that_failed(tmp_path: Path) -> No
     trials = load_trials(tmp_path).set_index("trial_id")
     assert trials.loc["shallow", "error"] == 'RuntimeError: no memory, "really",\nnone at all'
     assert trials["status"].tolist() == [DIVERGED, "failed", FINISHED]
-    for column in ("best_epoch", "val_mse_mean", "val_mse_se", "rank", "pca_val_mse_mean"):
+    for column in ("best_epoch", "val_mse_mean", "val_mse_se", "rank", "pca_val_mse_mean", "pca_p_value"):
         assert trials[column].isna().tolist() == [True, True, False]
     assert trials["epochs"].tolist()[::2] == [1, 2]
     assert set(load_folds(tmp_path)["trial_id"]) == {"wide"}

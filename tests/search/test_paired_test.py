@@ -1,0 +1,91 @@
+"""search.paired_test: the corrected test against its formula, for one row and for many."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from search.paired_test import (
+    SIGNIFICANCE,
+    corrected_half_width,
+    corrected_p_value,
+    corrected_p_values,
+    differences_from_pca,
+)
+
+
+def _p_by_hand(d: np.ndarray) -> float:
+    """Nadeau and Bengio's corrected resampled t-test with n2/n1 = (n/k) / (n - n/k)."""
+    k = len(d)
+    if np.all(d == d[0]):
+        return float(d[0] == 0)
+    ratio = (1 / k) / (1 - 1 / k)
+    t = sum(d) / k / ((1 / k + ratio) * sum((d - sum(d) / k) ** 2) / (k - 1)) ** 0.5
+    return float(2 * (1 - stats.t(df=k - 1).cdf(abs(t))))
+
+
+@given(d=hnp.arrays(np.float64, st.integers(2, 12), elements=st.integers(-1000, 1000).map(float)))
+def test_the_corrected_p_value_is_that_of_the_formula(d: np.ndarray) -> None:
+    """For any differences it is the formula's; it has no sign and no unit, and is above the plain paired t-test's."""
+    p_value = corrected_p_value(d)
+    np.testing.assert_allclose(p_value, _p_by_hand(d), atol=1e-12)
+    assert 0 <= p_value <= 1
+    np.testing.assert_allclose(corrected_p_value(-d), p_value)
+    np.testing.assert_allclose(corrected_p_value(d * 1024), p_value)
+    if d.std() > 0:
+        assert p_value >= stats.ttest_1samp(d, 0).pvalue - 1e-12
+
+
+def test_a_p_value_from_the_table() -> None:
+    """Five differences with t = 2.776 after the correction have p = 0.05 (Student's table, 4 degrees of freedom)."""
+    d = np.array([-1.0, 0.0, 0.0, 0.0, 1.0])
+    scale = np.sqrt((1 / 5 + 1 / 4) * d.var(ddof=1))
+    np.testing.assert_allclose(corrected_p_value(d + 2.776445 * scale), 0.05, atol=1e-6)
+
+
+@pytest.mark.parametrize(("difference", "p_value"), [(0.0, 1.0), (0.5, 0.0), (-0.5, 0.0)])
+def test_differences_that_do_not_vary(difference: float, p_value: float) -> None:
+    """Equal trials are tied for sure; a constant difference is certain."""
+    assert corrected_p_value(np.full(5, difference)) == p_value
+
+
+@given(
+    d=hnp.arrays(np.float64, st.tuples(st.integers(0, 9), st.integers(2, 6)), elements=st.integers(-9, 9).map(float))
+)
+def test_many_rows_are_one_after_the_other(d: np.ndarray) -> None:
+    """All rows at once give, to the bit, what each gives alone, in whatever order they lie in memory."""
+    alone = [corrected_p_value(row) for row in d]
+    np.testing.assert_array_equal(corrected_p_values(d), alone)
+    np.testing.assert_array_equal(corrected_p_values(np.asfortranarray(d)), alone)
+
+
+def test_what_cannot_be_tested() -> None:
+    """A missing difference, or a single fold, has no p-value; differences near the largest float warn of nothing."""
+    assert np.isnan(corrected_p_values(np.array([[1.0, np.nan, 2.0]]))).all()
+    assert np.isnan(corrected_p_values(np.ones((2, 1)))).all()
+    assert corrected_p_values(np.zeros((0, 1))).shape == (0,)
+    assert corrected_p_value(np.array([1e300, -1e300, 1e300])) > SIGNIFICANCE
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 10])
+def test_the_interval_ends_at_zero_where_the_p_value_is_at_the_level(k: int) -> None:
+    """Differences whose mean is just beyond the half width are significant, and those just within are not."""
+    d = np.random.default_rng(k).normal(size=k)
+    d -= d.mean()
+    half = corrected_half_width(d)
+    assert corrected_p_value(d + 1.001 * half) < SIGNIFICANCE < corrected_p_value(d + 0.999 * half)
+
+
+def test_rounding_is_no_difference_from_pca() -> None:
+    """What differs by the rounding of float32 is equal; what differs by more keeps its difference, to the bit."""
+    pca = np.array([[0.25, 0.5, 0.75], [0.25, 0.5, 0.75], [0.0, 1e-15, 1e-14]])
+    val = np.array([[0.25, 0.5, 0.75], [0.25, 0.5, 0.75], [1e-14, 1e-14, 1e-13]]) * [
+        [1 + 1e-7], [1.01], [1.0]
+    ]  # fmt: skip
+    differences = differences_from_pca(val, pca)
+    np.testing.assert_array_equal(differences[[0, 2]], 0)
+    np.testing.assert_array_equal(differences[1], val[1] - pca[1])
+    assert corrected_p_values(differences)[0] == 1
+    assert np.isnan(differences_from_pca(np.full((1, 2), 0.5), np.full((1, 2), np.nan))).all()
