@@ -1,15 +1,49 @@
 """Adam (Kingma, Ba, 2015) as one call for all tensors of members that step together."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from ae_model.configuration import Configuration
+from ae_model.schedules import scheduled_rate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdamRule:
+    """What decides a member's Adam steps: members with equal rules step together.
+
+    Attributes:
+        learning_rate: Adam's learning rate, > 0, or the highest of its schedule.
+        weight_decay: The decoupled decay of AdamW (Loshchilov, Hutter, 2019), >= 0; everything else is torch's default.
+        schedule: How the rate changes from step to step, as in `scheduled_rate`.
+        schedule_epochs: The length of the schedule in epochs; None for "constant".
+        n_batches: The number of batches of an epoch in which such a member takes a step.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    schedule_epochs: int | None
+    n_batches: int
+
+
+def adam_rule(configuration: Configuration, n_batches: int) -> AdamRule:
+    """The rule of a configuration's member that has so many batches in an epoch."""
+    return AdamRule(
+        learning_rate=configuration.learning_rate,
+        weight_decay=configuration.weight_decay,
+        schedule=configuration.learning_rate_schedule,
+        schedule_epochs=configuration.schedule_epochs,
+        n_batches=n_batches,
+    )
+
 
 class AdamCall:
-    """torch's fused Adam for members that share a learning rate and a step count.
+    """torch's fused Adam for members that share a rule and a step count.
 
     Args:
-        learning_rate: Adam's learning rate, > 0; everything else is torch's default.
-        n_batches: The number of batches of an epoch in which these members take a step; kept for the caller.
+        rule: What the members share.
         n_members: The number of these members; kept for the caller.
         steps_taken: How many Adam steps these members have taken before.
         parameters: The parameters of all members, in as few tensors as their memory allows.
@@ -20,8 +54,7 @@ class AdamCall:
 
     def __init__(
         self,
-        learning_rate: float,
-        n_batches: int,
+        rule: AdamRule,
         n_members: int,
         steps_taken: float,
         parameters: list[Tensor],
@@ -29,11 +62,16 @@ class AdamCall:
         exp_avgs: list[Tensor],
         exp_avg_sqs: list[Tensor],
     ) -> None:
-        self.n_batches = n_batches
+        self.rule = rule
+        self.n_batches = rule.n_batches
         self.n_members = n_members
-        self._learning_rate = learning_rate
         self._tensors = parameters, gradients, exp_avgs, exp_avg_sqs
         self._step = torch.full((), steps_taken, device=parameters[0].device)
+        self._learning_rate = rule.learning_rate
+        # Counted here too for schedules alone: asking a GPU for the number would make every step wait for it.
+        self._scheduled_steps = int(steps_taken)
+        # With no decay both compute the same, and this one for a little less.
+        self._update = torch._fused_adamw_ if rule.weight_decay else torch._fused_adam_
 
     @property
     def steps_taken(self) -> float:
@@ -43,9 +81,11 @@ class AdamCall:
     def step(self) -> None:
         """One step, in place."""
         self._step += 1
+        if self.rule.schedule_epochs is not None:
+            self._learning_rate = self._next_rate(self.rule.schedule_epochs * self.n_batches)
         parameters, gradients, exp_avgs, exp_avg_sqs = self._tensors
         # What torch.optim.Adam(fused=True) calls in the end, after 25 microseconds of counting and sorting.
-        torch._fused_adam_(
+        self._update(
             parameters,
             gradients,
             exp_avgs,
@@ -55,8 +95,13 @@ class AdamCall:
             lr=self._learning_rate,
             beta1=0.9,
             beta2=0.999,
-            weight_decay=0.0,
+            weight_decay=self.rule.weight_decay,
             eps=1e-8,
             amsgrad=False,
             maximize=False,
         )
+
+    def _next_rate(self, n_steps: int) -> float:
+        rate = scheduled_rate(self.rule.schedule, self.rule.learning_rate, self._scheduled_steps, n_steps)
+        self._scheduled_steps += 1
+        return rate

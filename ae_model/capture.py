@@ -33,7 +33,7 @@ class CapturedStep:
         index, rows, mask = batch.index, batch.rows, batch.mask
         # The last batch of an epoch may be short, padded, or missing for some members: it is rare, and runs as it is.
         if index.shape[1] != self._batch_size or mask is not None or number >= self._stack.n_common_batches:
-            return self._stack.train_step(self._data.gather(index), rows, mask, number)
+            return self._stack.train_step(self._data.gather(index), rows, mask, number, index)
         self._steps_taken += 1
         if self._steps_taken <= WARM_UP_STEPS:
             return self._warm_up(index)
@@ -53,4 +53,4 @@ class CapturedStep:
         return result
 
     def _train(self, index: Tensor) -> Tensor:
-        return self._stack.train_step(self._data.gather(index), self._batch_size)
+        return self._stack.train_step(self._data.gather(index), self._batch_size, index=index)

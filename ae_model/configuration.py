@@ -23,6 +23,7 @@ ACTIVATION_RANGES = {
 """The ends of the values that each activation can give, which it may only approach; gelu's and silu's are rounded."""
 ACTIVATION_NAMES = tuple(ACTIVATION_RANGES)
 INIT_NAMES = ("random", "pca")
+SCHEDULE_NAMES = ("constant", "cosine", "one-cycle")
 PCA_OUTPUTS = ("linear", "tanh")
 """Activations of the output with which training can start at PCA."""
 
@@ -42,6 +43,22 @@ class Configuration:
     """Samples per step, >= 1; the last batch of an epoch may be smaller."""
     init: str = "random"
     """Where training starts: "random" weights, or "pca", which reconstruct as PCA of the training rows does."""
+    weight_decay: float = 0.0
+    """The decay of all parameters, decoupled from the gradients as in AdamW, >= 0: at each step they lose this part of
+    themselves, times the learning rate."""
+    learning_rate_schedule: str = "constant"
+    """How the learning rate changes from step to step, one of `SCHEDULE_NAMES`; `ae_model.schedules` has the formulas.
+    """
+    schedule_epochs: int | None = None
+    """The length of the schedule in epochs, >= 1, after which training ends; None exactly for "constant"."""
+    dropout: float = 0.0
+    """The probability, in [0, 1), with which a unit of a hidden layer, in encoder or decoder, is dropped in training;
+    those that stay are scaled by 1 / (1 - dropout)."""
+    noise_std: float = 0.0
+    """The standard deviation, >= 0, of normal noise that is added to the input in training, in scaled units; the target
+    stays as it is."""
+    mask_fraction: float = 0.0
+    """The part of the input's features, in [0, 1), that is set to 0 in training; the target stays as it is."""
 
     @property
     def text(self) -> str:
@@ -76,8 +93,8 @@ class EpochRecord:
     epoch: int
     """The number of the epoch, counted from 1; 0 is the start, before any step, of a training that starts at PCA."""
     train_mse: Float[np.ndarray, " n_splits"]
-    """Mean squared error over the epoch's samples, each taken before its own batch's step; scaled units squared. NaN
-    for the start."""
+    """Mean squared error over the epoch's samples, each taken before its own batch's step, with dropout, noise and mask
+    where there are any; scaled units squared. NaN for the start."""
     val_mse: Float[np.ndarray, " n_splits"]
     """Mean squared error over the fold's validation rows, after the epoch; scaled units squared."""
     val_fve: Float[np.ndarray, " n_splits"]
@@ -99,6 +116,33 @@ def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
         if isinstance(size, bool) or not hasattr(size, "__index__") or size < 1:
             raise UserError(f"layer_sizes must be positive integers, but got {size!r} in {sizes}.")
     return tuple(map(int, sizes))
+
+
+def check_training_options(configuration: Configuration) -> None:
+    """Check the ranges of weight decay, schedule, dropout, noise and mask.
+
+    Raises:
+        UserError: If one is out of its range.
+    """
+    c = configuration
+    for name, high in (("weight_decay", inf), ("noise_std", inf), ("dropout", 1.0), ("mask_fraction", 1.0)):
+        value = getattr(c, name)
+        if not 0 <= value < high:  # nor is NaN
+            limit = "a finite number >= 0" if high == inf else "in [0, 1)"
+            raise UserError(f"{name} must be {limit}, but is {value}.", argument=name)
+    if c.learning_rate_schedule not in SCHEDULE_NAMES:
+        raise UserError(
+            f"learning_rate_schedule must be one of {', '.join(SCHEDULE_NAMES)}, but is {c.learning_rate_schedule!r}.",
+            argument="learning_rate_schedule",
+        )
+    is_constant = c.learning_rate_schedule == "constant"
+    if (c.schedule_epochs is None) != is_constant or (c.schedule_epochs is not None and c.schedule_epochs < 1):
+        rule = "None" if is_constant else "a number of epochs >= 1"
+        raise UserError(
+            f"schedule_epochs must be {rule} with learning_rate_schedule={c.learning_rate_schedule!r}, "
+            f"but is {c.schedule_epochs}.",
+            argument="schedule_epochs",
+        )
 
 
 def layer_sizes_text(layer_sizes: Sequence[int]) -> str:

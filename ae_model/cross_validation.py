@@ -39,7 +39,9 @@ def cross_validate(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Iterator[EpochRecord]:
-    """Train one configuration on every fold; yields a record after every epoch, the last one if a fold diverges.
+    """Train one configuration on every fold; yields a record after every epoch.
+
+    The last one comes where `max_epochs` or the configuration's schedule ends, or a fold diverges.
 
     Training that starts at PCA has a record of its start too, as epoch 0.
 
@@ -48,8 +50,8 @@ def cross_validate(
         configuration: The architecture and how it is optimised.
         folds: What `make_folds` returned.
         max_epochs: The number of passes over each fold's training rows, >= 1.
-        seed: The seed of initial weights and batch order; with the fold's number it determines both, whatever is
-            trained.
+        seed: The seed of initial weights, batch order, dropout, noise and mask; with the fold's number it determines
+            them, whatever is trained.
         value_range: The values' fixed range, as in `Dataset`; if None, each fold fits it on its own training rows.
         scaling: How the values are scaled, as in `fit_scaling`, which each fold fits on its own training rows; the
             output activation must be able to give what comes out.
@@ -81,20 +83,21 @@ class CrossValidation:
     """`cross_validate` for several configurations at once, as an iterator that can be stopped and continued.
 
     After every epoch it yields a record for each configuration, under the configuration's number; before the first,
-    as epoch 0, for those that start at PCA. One that diverges (a validation MSE that is not finite), or whose mean
-    validation MSE has had no gain for too long, is yielded one last time and then trained no further.
+    as epoch 0, for those that start at PCA. One that diverges (a validation MSE that is not finite), whose schedule
+    ends (`Configuration.schedule_epochs`), or whose mean validation MSE has had no gain for too long, is yielded one
+    last time and then trained no further.
 
     Args:
         values: The samples, as in `cross_validate`; so are all arguments but the next and the last.
         configurations: The configurations, all of one kind (`padding.stack_kind`).
         folds: What `make_folds` returned.
         max_epochs: The number of passes over each fold's training rows, >= 1.
-        seed: The seed of initial weights and batch order.
+        seed: The seed of initial weights, batch order, dropout, noise and mask.
         value_range: The values' fixed range.
         scaling: How the values are scaled.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
-        patience: How long a configuration may go without a gain; for ever if None.
+        patience: How long a configuration without a schedule may go without a gain; for ever if None.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
@@ -119,6 +122,7 @@ class CrossValidation:
         self._folds, self._max_epochs, self._seed = folds, max_epochs, seed
         self._patience = patience
         self._batch_size, self._n_configurations = configurations[0].batch_size, len(configurations)
+        self._schedule_ends = [c.schedule_epochs for c in configurations]
         scalings = fold_scalings(values, folds, value_range, scaling)
         totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
         self._totals = np.where(totals > 0, totals, np.nan)
@@ -143,6 +147,8 @@ class CrossValidation:
             raise StopIteration
         self._epoch += 1
         orders = [batch_order(f.train, seed=self._seed, fold=k, epoch=self._epoch) for k, f in enumerate(self._folds)]
+        for group in self._groups:
+            group.stack.begin_epoch(seed=self._seed, folds=[k for _, k in group.members], epoch=self._epoch)
         results = [_train_and_evaluate(group, self._folds, orders, self._batch_size) for group in self._groups]
         records = self._records(self._groups, results, self.configurations_left())
         self._drop({c for c, record in records.items() if self._has_ended(c, record)})
@@ -155,7 +161,7 @@ class CrossValidation:
     def state(self) -> dict[str, Tensor]:
         """Everything that the coming epochs depend on, on the CPU: weights, Adam's state, epoch, who is left.
 
-        Batch orders follow from the arguments, so there is no random state.
+        Batch orders, dropout, noise and mask follow from the arguments, so there is no random state.
         """
         state = {
             "epoch": torch.tensor(self._epoch),
@@ -197,10 +203,10 @@ class CrossValidation:
         return {c: self._record(*sums[:, c]) for c in configurations}
 
     def _has_ended(self, configuration: int, record: EpochRecord) -> bool:
-        """Take note of an epoch; whether the configuration diverged in it, or its patience is at an end."""
-        if not np.isfinite(record.val_mse).all():
+        """Take note of an epoch; whether the configuration diverged in it, or its schedule or patience has ended."""
+        if not np.isfinite(record.val_mse).all() or self._schedule_ends[configuration] == record.epoch:
             return True
-        if self._patience is None:
+        if self._patience is None or self._schedule_ends[configuration] is not None:
             return False
         best, without_gain = float(self._best[configuration]), int(self._without_gain[configuration])
         best, without_gain = after_epoch(best, without_gain, float(record.val_mse.mean()), self._patience.min_gain)
@@ -277,7 +283,7 @@ def _make_groups(
     starts = member_starts(values, configurations, folds, scalings)
     groups = []
     for members in _group_members(configurations, len(folds), device, dtype):
-        chosen = sorted(members, key=lambda member: (n_batches[member[1]], configurations[member[0]].learning_rate))
+        chosen = sorted(members, key=lambda member: _adam_order(configurations[member[0]], n_batches[member[1]]))
         stack = AutoencoderStack(
             [configurations[c] for c, _ in chosen],
             n_batches=[n_batches[k] for _, k in chosen],
@@ -290,6 +296,12 @@ def _make_groups(
         step = training_step(stack, data, first.batch_size)
         groups.append(_Group(members=chosen, stack=stack, data=data, step=step))
     return groups
+
+
+def _adam_order(configuration: Configuration, n_batches: int) -> tuple[object, ...]:
+    """Sorts members so that those that step together stand side by side."""
+    c = configuration
+    return n_batches, c.learning_rate, c.weight_decay, c.learning_rate_schedule, c.schedule_epochs or 0
 
 
 def _group_members(

@@ -11,12 +11,14 @@ ZERO_AT_ZERO = frozenset(ACTIVATION_NAMES) - {"sigmoid"}
 def stack_kind(configuration: Configuration) -> tuple[object, ...]:
     """What the members of a stack must share: configurations of one kind can be trained as one batched model.
 
-    Depth, input size, batch size and activations; and all widths where an activation does not keep padding at zero.
+    Depth, input size, batch size and activations; all widths where an activation does not keep padding at zero; and
+    what is random in a training step: dropout, noise and mask.
     """
     c = configuration
     can_be_padded = {c.hidden_activation, c.code_activation} <= ZERO_AT_ZERO
     shape = (len(c.layer_sizes), c.layer_sizes[0]) if can_be_padded else c.layer_sizes
-    return shape, c.batch_size, c.hidden_activation, c.code_activation, c.output_activation
+    activations = c.hidden_activation, c.code_activation, c.output_activation
+    return shape, c.batch_size, *activations, c.dropout, c.noise_std, c.mask_fraction
 
 
 def padded_sizes(layer_sizes: Sequence[Sequence[int]]) -> tuple[int, ...]:

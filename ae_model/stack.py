@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ae_model.activations import activation
-from ae_model.adam import AdamCall
+from ae_model.adam import AdamCall, adam_rule
 from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_activations
-from ae_model.configuration import Configuration, checked_layer_sizes
+from ae_model.configuration import Configuration, check_training_options, checked_layer_sizes
+from ae_model.corruption import Corruption, corruption
 from ae_model.errors import UserError
 from ae_model.padding import padded_sizes, stack_kind
 from ae_model.pca_start import PcaStart, start_parameters, starts_at_pca
@@ -26,22 +27,24 @@ class AutoencoderStack:
     Each layer's weights are one tensor `(g, in, out)`, stored with the longer side innermost, so that a step is a
     handful of batched matrix products whatever g is. Members may have different widths: narrower ones are padded with
     zero weights, which stay zero where f(0) = 0, so that a padded member computes what it would alone. Every member has
-    its own learning rate and its own number of batches per epoch: a member that has no batch takes no Adam step.
+    its own learning rate, schedule, weight decay and number of batches per epoch: a member that has no batch takes no
+    Adam step. What is random in a step, noise, mask and dropout, all members share, but not its random numbers.
 
     Gradients are computed by hand, without autograd: for linear layers and elementwise activations they are the
     textbook's backpropagation (Goodfellow, Bengio, Courville, Deep Learning, 2016, section 6.5).
 
     Args:
         configurations: The configurations, one for each member, all of one kind (`padding.stack_kind`).
-        n_batches: The number of batches per epoch of each member. Members with equal learning rate and number of
-            batches that stand side by side share one Adam call, so sorted members are faster.
+        n_batches: The number of batches per epoch of each member. Members with equal learning rate, schedule, weight
+            decay and number of batches that stand side by side share one Adam call, so sorted members are faster.
         generators: The source of the initial weights of each member.
         starts: PCA of the training rows of each member whose training starts there (`Configuration.init`).
         device: Where the stack lives.
         dtype: The type of the weights, in which everything is computed.
 
     Raises:
-        UserError: If the configurations are of several kinds, or one has impossible layer sizes or activations.
+        UserError: If the configurations are of several kinds, or one has impossible layer sizes, activations or
+            training options.
     """
 
     def __init__(
@@ -56,10 +59,12 @@ class AutoencoderStack:
     ) -> None:
         first = configurations[0]
         for other in configurations:
+            check_training_options(other)
             if stack_kind(other) != stack_kind(first):
                 raise UserError(
-                    "the configurations of a stack must share input size, depth, batch size and activations, and all "
-                    f"widths where an activation has f(0) != 0, but got {first} and {other}. Train them apart."
+                    "the configurations of a stack must share input size, depth, batch size, activations, dropout, "
+                    "noise and mask, and all widths where an activation has f(0) != 0, but got "
+                    f"{first} and {other}. Train them apart."
                 )
         self.members = [checked_layer_sizes(c.layer_sizes) for c in configurations]
         self.names = first.hidden_activation, first.code_activation, first.output_activation
@@ -85,15 +90,27 @@ class AutoencoderStack:
                 n_out, n_in = weight.shape
                 self.weights[layer][j, :n_in, :n_out] = weight.T
                 self.biases[layer][j, 0, :n_out] = bias
-        self._adam_keys = [(c.learning_rate, n) for c, n in zip(configurations, n_batches, strict=True)]
+        self._adam_rules = [adam_rule(c, n) for c, n in zip(configurations, n_batches, strict=True)]
         self._adam_calls = self._make_adam_calls([0.0] * g)
+        self._corruption = corruption(first, (*widths, *widths[-2::-1]), g, device)
         self._buffers: dict[int, tuple[list[_Pair], list[_Pair]]] = {}
+
+    def begin_epoch(self, *, seed: int, folds: Sequence[int], epoch: int) -> None:
+        """Take the random numbers of an epoch; must come before its steps where dropout, noise or mask is not 0.
+
+        Args:
+            seed: The seed of the training.
+            folds: The number of each member's fold.
+            epoch: The number of the epoch, counted from 1.
+        """
+        if self._corruption is not None:
+            self._corruption.begin_epoch(seed, folds, epoch)
 
     def forward(
         self, x: Float[Tensor, "members batch input"]
     ) -> tuple[Float[Tensor, "members batch input"], Float[Tensor, "members batch code"]]:
         """Reconstructions and codes of each member's own batch; both are overwritten by the next call."""
-        values = self._forward(_pair(x))
+        values, _ = self._forward(_pair(x))
         return values[-1][0], values[self._code_layer][0]
 
     def train_step(
@@ -102,6 +119,7 @@ class AutoencoderStack:
         rows: Float[Tensor, "members 1 1"] | int,
         mask: Float[Tensor, "members batch 1"] | None = None,
         batch: int = 0,
+        index: Int[Tensor, "members batch"] | None = None,
     ) -> Float[Tensor, " members"]:
         """One Adam step of every member on its own batch.
 
@@ -110,12 +128,18 @@ class AutoencoderStack:
             rows: How many of the rows of x count: one number, or one for each member (0 counts as 1).
             mask: 1 for rows that count, 0 for padding; None if all count.
             batch: The index of the batch within the epoch: members with fewer batches take no step.
+            index: The numbers of the samples, which dropout, noise and mask follow from; not read without them.
 
         Returns:
             Each member's sum of squared errors over the rows that count, before the step.
         """
-        below = _pair(x)
-        values = self._forward(below)
+        random = self._corruption
+        if random is None:
+            values, seen = self._forward(_pair(x))
+        else:
+            assert index is not None, "dropout, noise and mask need the numbers of the samples"
+            random.begin_step(index)
+            values, seen = self._forward(_pair(random.corrupted(x)), random)
         preactivations, gradients = self._buffers[x.shape[1]]
         gradient = gradients[-1]
         errors = torch.sub(values[-1][0], x, out=gradient[0])
@@ -127,8 +151,10 @@ class AutoencoderStack:
         errors.mul_(2 / (rows * x.shape[2]))
         for layer in reversed(range(len(self._layers))):
             chosen = self._activations[layer]
+            if random is not None and random.drops(layer):
+                random.drop_gradient_(layer, gradient[0])
             chosen.backward(gradient[0], (values if chosen.from_output else preactivations)[layer][0])
-            _product((values[layer - 1] if layer else below)[::-1], gradient, out=self._weight_gradient_pairs[layer])
+            _product(seen[layer][::-1], gradient, out=self._weight_gradient_pairs[layer])
             torch.sum(gradient[0], 1, keepdim=True, out=self._bias_gradients[layer])
             if layer:
                 gradient = _product(gradient, self._weight_pairs[layer][::-1], out=gradients[layer - 1])
@@ -139,6 +165,11 @@ class AutoencoderStack:
     def n_common_batches(self) -> int:
         """Batches of an epoch in which every member takes a step."""
         return min(call.n_batches for call in self._adam_calls)
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate of a member changes from step to step."""
+        return any(rule.schedule_epochs is not None for rule in self._adam_rules)
 
     def keep(self, members: Sequence[int]) -> None:
         """Go on with these members alone, in this order; each keeps its weights and its Adam state.
@@ -156,8 +187,10 @@ class AutoencoderStack:
         self.code_sizes = self.code_sizes[chosen]
         self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq = states
         self._make_views()
-        self._adam_keys = [self._adam_keys[j] for j in chosen]
+        self._adam_rules = [self._adam_rules[j] for j in chosen]
         self._adam_calls = self._make_adam_calls([steps[j] for j in chosen])
+        if self._corruption is not None:
+            self._corruption.keep(chosen)
         self._buffers.clear()
 
     def state(self) -> dict[str, Tensor]:
@@ -205,8 +238,8 @@ class AutoencoderStack:
         )
         return [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in layers]
 
-    def _forward(self, x: _Pair) -> list[_Pair]:
-        """The value of every layer for x, in buffers that are kept for each batch size."""
+    def _forward(self, x: _Pair, random: Corruption | None = None) -> tuple[list[_Pair], list[_Pair]]:
+        """The value of every layer for x, and what every layer sees, in buffers that are kept for each batch size."""
         g, rows, _ = x[0].shape
         if rows not in self._buffers:
             # The last layer's values meet x, element by element, and so are stored as x is.
@@ -221,13 +254,18 @@ class AutoencoderStack:
             self._buffers[rows] = outputs, gradients
         outputs, _ = self._buffers[rows]
         values: list[_Pair] = []
+        seen = [x]
         for weight, bias, chosen, out in zip(
             self._weight_pairs, self._bias_pairs, self._activations, outputs, strict=True
         ):
-            _product(values[-1] if values else x, weight, bias, out=out)
+            _product(seen[-1], weight, bias, out=out)
             value = chosen.apply(out[0])
             values.append(out if value is out[0] else _pair(value))
-        return values
+            if random is not None and random.drops(layer := len(values) - 1):
+                seen.append(_pair(random.dropped(layer, value)))
+            else:
+                seen.append(values[-1])
+        return values, seen
 
     def _make_views(self) -> None:
         """Make the views of the flat tensors; they must be made again where these are replaced."""
@@ -250,16 +288,16 @@ class AutoencoderStack:
 
     def _make_adam_calls(self, steps_taken: Sequence[float]) -> list[AdamCall]:
         """One call for each run of members that always step together; a single run is one flat tensor."""
-        keys = self._adam_keys
-        starts = [j for j, key in enumerate(keys) if j == 0 or key != keys[j - 1]]
+        rules = self._adam_rules
+        starts = [j for j, rule in enumerate(rules) if j == 0 or rule != rules[j - 1]]
         states = self._flat, self._flat_gradient, self._exp_avg, self._exp_avg_sq
         calls = []
-        for start, end in pairwise([*starts, len(keys)]):
+        for start, end in pairwise([*starts, len(rules)]):
             if len(starts) == 1:
                 parts = [[state] for state in states]
             else:
                 parts = [[tensor[start:end] for tensor in self._tensors(state)] for state in states]
-            calls.append(AdamCall(*keys[start], end - start, steps_taken[start], *parts))
+            calls.append(AdamCall(rules[start], end - start, steps_taken[start], *parts))
         return calls
 
     def _adam_step(self, batch: int) -> None:

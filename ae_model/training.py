@@ -45,16 +45,19 @@ def batch_order(rows: Int[np.ndarray, " rows"], *, seed: int, fold: int, epoch: 
 
 
 def training_step(stack: AutoencoderStack, data: ResidentData, batch_size: int) -> Step:
-    """The function that gathers a batch and trains on it; on a GPU, full batches are replayed as a CUDA graph.
+    """The function that gathers a batch and trains on it.
+
+    On a GPU, full batches are replayed as a CUDA graph, unless a learning rate follows a schedule.
 
     Args:
         stack: The members; after `stack.keep` a new step must be made.
         data: Their samples.
         batch_size: How many rows a full batch has.
     """
-    if data.device.type == "cuda":
+    # A learning rate is a number in the graph: one that changes would stay what it was when the step was captured.
+    if data.device.type == "cuda" and not stack.has_schedule:
         return CapturedStep(stack, data, batch_size)
-    return lambda batch, number: stack.train_step(data.gather(batch.index), batch.rows, batch.mask, number)
+    return lambda batch, number: stack.train_step(data.gather(batch.index), batch.rows, batch.mask, number, batch.index)
 
 
 def train_epoch(
@@ -111,8 +114,9 @@ def fit_autoencoder(
         values: Samples `(n_samples, n_features)` in their own units.
         scaling: Maps them to the units the model is trained in.
         configuration: The architecture and how it is optimised.
-        epochs: The number of passes over the data; 0 leaves the model as it starts.
-        seed: The seed of the initial weights and the batch order.
+        epochs: The number of passes over the data; 0 leaves the model as it starts. A schedule that is longer is
+            followed that far.
+        seed: The seed of the initial weights, the batch order, and what is random in a step.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
 
@@ -139,6 +143,7 @@ def fit_autoencoder(
     squared_errors = []
     for epoch in range(1, epochs + 1):
         order = batch_order(everything, seed=seed, fold=0, epoch=epoch)
+        stack.begin_epoch(seed=seed, folds=[0], epoch=epoch)
         squared_errors.append(train_epoch(step, data, [order], configuration.batch_size))
     if not squared_errors:
         return stack.to_model(0), np.empty((0, len(counts)))

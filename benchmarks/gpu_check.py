@@ -13,7 +13,7 @@ import argparse
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from ae_model.cross_validation import CrossValidation
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = [f"tests/ae_model/test_{name}.py" for name in ("capture", "cross_validation", "resident", "stack", "training")]
+OPTIONS = {"weight_decay": 0.1, "dropout": 0.2, "noise_std": 0.1, "mask_fraction": 0.2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -114,6 +115,7 @@ def works() -> list[Work]:
         Work(name="digits 64-48-16", values=digits, value_range=(0, 16), configurations=[small]),
         Work(name="wide 784-256-32", values=wide, value_range=None, configurations=[large]),
         Work(name="a pack, one diverges", values=digits, value_range=(0, 16), configurations=pack),
+        Work(name="with options", values=digits, value_range=(0, 16), configurations=[replace(small, **OPTIONS)]),
     ]
 
 

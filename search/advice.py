@@ -123,7 +123,7 @@ def beyond_pca(
         return Advice(finding=finding, aim=f"to try {other} too", changes={"space.init": ["pca", "random"]})
     widest = max((width for hidden in _hidden(finished) for width in hidden), default=0)
     if search_on and widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
-        wider = _with_hidden(space, (2 * widest,) if widest else (64,))
+        wider = _with_hidden(finished, space, (2 * widest,) if widest else (64,))
         return Advice(finding=finding, aim="to try wider layers", changes=wider)
     n = int(winner["code_size"])
     components = f"{n} component{'s' * (n != 1)}"
@@ -196,7 +196,7 @@ def beyond_the_layers(
         return Advice(
             finding="The widest layers win, and the next narrower ones are significantly worse",
             aim="to try wider ones",
-            changes=_with_hidden(space, tuple(2 * width for width in hidden)),
+            changes=_with_hidden(finished, space, tuple(2 * width for width in hidden)),
         )
     less = alike[alike["hidden_depth"] == len(hidden) - 1].sort_values("val_mse_mean")
     if not len(less) or alike["hidden_depth"].max() > len(hidden) or not _worse(epochs, less.iloc[0], winner):
@@ -204,7 +204,7 @@ def beyond_the_layers(
     return Advice(
         finding="The most layers win, and one layer less is significantly worse",
         aim="to try one more",
-        changes=_with_hidden(space, (2 * hidden[0], *hidden)),
+        changes=_with_hidden(finished, space, (2 * hidden[0], *hidden)),
     )
 
 
@@ -240,10 +240,11 @@ def _hidden(trials: pd.DataFrame) -> list[tuple[int, ...]]:
     return [tuple(map(int, sizes.split("-")[1:-1])) for sizes in trials["layer_sizes"]]
 
 
-def _with_hidden(space: SpaceSettings, hidden: tuple[int, ...]) -> dict[str, Any]:
+def _with_hidden(finished: pd.DataFrame, space: SpaceSettings, hidden: tuple[int, ...]) -> dict[str, Any]:
     """The settings that search these hidden layers too."""
     if space.depth is None or space.widths is None:
-        return {"space.hidden": [*space.hidden, "-".join(map(str, hidden))]}
+        there = space.hidden or ["-".join(map(str, layers)) for layers in dict.fromkeys(_hidden(finished))]
+        return {"space.hidden": [*there, "-".join(map(str, hidden))]}
     if len(hidden) not in space.depth:
         return {"space.depth": sorted({*space.depth, len(hidden)})}
     return {"space.widths": sorted({*space.widths, max(hidden)})}

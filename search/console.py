@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need ne
 
 MAX_TIED = 5
 """Trials tied with the winner that are named; all are in selection.json."""
-_CHOICES = ("hidden", "code", "start", "rate", "batch")
+_CHOICES = ("hidden", "code", "start", "rate", "batch", "decay", "schedule", "dropout", "noise", "mask")
 """Columns of the table that are shown where they vary."""
 
 
@@ -41,6 +41,11 @@ def trials_table(trials: pd.DataFrame) -> Table:
         "start": list(trials["init"]),
         "rate": _numbers(trials["learning_rate"], "g"),
         "batch": _numbers(trials["batch_size"], "d"),
+        "decay": _numbers(trials["weight_decay"], "g"),
+        "schedule": list(trials["learning_rate_schedule"]),
+        "dropout": _numbers(trials["dropout"].where(trials["hidden_depth"] > 0), "g"),
+        "noise": _numbers(trials["noise_std"], "g"),
+        "mask": _numbers(trials["mask_fraction"], "g"),
         "epoch": _numbers(trials["best_epoch"], ".0f"),
         "validation MSE": [
             f"{mean:.5f} ± {se:.5f}" if pd.notna(mean) else ""
@@ -68,7 +73,7 @@ def trials_table(trials: pd.DataFrame) -> Table:
         if (not set(cells) <= usual[name] if name in usual else name not in _CHOICES or len(set(cells) - {""}) > 1)
     }
     for name in shown:
-        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "vs PCA", "status")
+        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "schedule", "vs PCA", "status")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in zip(*shown.values(), strict=True):
         table.add_row(*row)

@@ -8,13 +8,13 @@ from typing import Any
 from ae_model.configuration import Configuration
 from ae_model.data import Dataset, dataset_from_arrays, load_dataset
 from ae_model.errors import UserError
-from ae_model.folds import make_folds
+from ae_model.folds import Fold, make_folds
 from search.code_sizes import CodeSizes, propose_code_sizes
 from search.execution.records import ValidationDesign
 from search.identity import trial_id
 from search.lengths import Length, training_length
 from search.scaling import resolved_scaling, squeezed_columns
-from search.settings import ARRAY_SOURCE, SearchSettings
+from search.settings import ARRAY_SOURCE, SearchSection, SearchSettings
 from search.space import make_configurations
 
 
@@ -60,12 +60,17 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
     dataset = replace(dataset, notes=(*dataset.notes, *squeezed_columns(dataset, scaling)))
     code_sizes = propose_code_sizes(dataset, settings)
     search = settings.search
+    try:
+        folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
+    except UserError as error:
+        raise error.renamed(lambda name: f"search.{name}") from error
     configurations = make_configurations(
         settings.space,
         input_size=dataset.development.shape[1],
         code_sizes=code_sizes.code_sizes,
         num_samples=search.num_samples,
         seed=settings.seed,
+        schedule_epochs=lambda batch_size: training_length(search, folds, batch_size).epochs,
     )
     definition = {
         "data": dataset.fingerprint(),
@@ -74,10 +79,6 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         "search.fp32_precision": search.fp32_precision,
         "seed": settings.seed,
     }
-    try:
-        folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
-    except UserError as error:
-        raise error.renamed(lambda name: f"search.{name}") from error
     trials = {trial_id(configuration, definition): configuration for configuration in configurations}
     return Plan(
         settings=settings,
@@ -92,8 +93,14 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         ),
         definition=definition,
         trials=trials,
-        lengths={id_: training_length(search, folds, c.batch_size) for id_, c in trials.items()},
+        lengths={id_: _length(search, folds, c) for id_, c in trials.items()},
     )
+
+
+def _length(search: SearchSection, folds: Sequence[Fold], configuration: Configuration) -> Length:
+    length = training_length(search, folds, configuration.batch_size)
+    # A schedule is followed to its end: what it is like on the way says little.
+    return length if configuration.schedule_epochs is None else replace(length, patience=None)
 
 
 def load_data(settings: SearchSettings, given: object = None, features: Sequence[str] | None = None) -> Dataset:

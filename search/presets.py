@@ -8,6 +8,7 @@ from typing import Any
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "reference": {
+        "data": {"scaling": "range"},
         "space": {
             "hidden": ["", "64", "128", "256", "128-64"],
             "code_activation": ["relu"],

@@ -51,6 +51,8 @@ _Fraction = Annotated[float, Field(gt=0, lt=1)]
 _Width = Annotated[int, Field(ge=1, le=10**7)]
 _LearningRate = Annotated[float, Field(gt=0, le=10)]
 _Activation = Annotated[str, BeforeValidator(_activation_name)]
+_Part = Annotated[float, Field(ge=0, lt=1)]
+_Strength = Annotated[float, Field(ge=0, le=100)]
 
 
 class LogUniform(_Section):
@@ -145,6 +147,18 @@ class SpaceSettings(_Section):
     """Adam's learning rate: a value, a list of values, or a range `{low, high}`."""
     batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
     """Samples per training step."""
+    weight_decay: Annotated[list[_Strength], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    """The decoupled decay of all parameters, as in AdamW."""
+    learning_rate_schedule: Annotated[
+        list[Literal["constant", "cosine", "one-cycle"]], BeforeValidator(_as_list), Field(min_length=1)
+    ] = ["constant"]
+    """How the learning rate changes from step to step; a schedule is as long as the search's epochs."""
+    dropout: Annotated[list[_Part], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    """The probability with which a unit of a hidden layer is dropped in training."""
+    noise_std: Annotated[list[_Strength], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    """The standard deviation of noise that is added to the input in training, in scaled units."""
+    mask_fraction: Annotated[list[_Part], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    """The part of the input's features that is set to 0 in training."""
 
     @model_validator(mode="before")
     @classmethod
@@ -220,7 +234,7 @@ class SearchSettings(_Section):
     """All settings of a search; every default is that of `ae-search run` without arguments."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """The seed of splits, folds, initial weights, batch orders and random configurations."""
+    """The seed of splits, folds, initial weights, batch orders, dropout, noise, mask and random configurations."""
     data: DataSettings = DataSettings()
     bottleneck: BottleneckSettings = BottleneckSettings()
     space: SpaceSettings = SpaceSettings()

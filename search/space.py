@@ -1,6 +1,6 @@
 """Settings -> the configurations of a search, in a fixed order and without duplicates."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise, product
 from typing import Any
 
@@ -60,6 +60,7 @@ def make_configurations(
     code_sizes: Sequence[int],
     num_samples: int | None = None,
     seed: int = 0,
+    schedule_epochs: Callable[[int], int] | None = None,
 ) -> list[Configuration]:
     """The configurations of a search.
 
@@ -70,6 +71,8 @@ def make_configurations(
         num_samples: Draw this many at random, without duplicates, or all if there are no more; the grid if None. A
             larger number begins with the same configurations.
         seed: The seed of the draw.
+        schedule_epochs: Maps a batch size to the length of a schedule in epochs; needed where a learning rate follows
+            another schedule than "constant".
 
     Raises:
         UserError: If a code size does not fit the input size, or there are too many configurations.
@@ -82,20 +85,20 @@ def make_configurations(
             )
     rates = space.learning_rate
     hidden = {code_size: hidden_choices(space, code_size) for code_size in code_sizes}  # equally many for each
-    axes: list[Sequence[Any]] = [
-        # Without a hidden layer its activation does nothing, so there is one choice.
-        [
-            (number, activation)
-            for number, layers in enumerate(hidden[code_sizes[0]])
-            for activation in (dict.fromkeys(space.hidden_activation) if layers else ["linear"])
-        ],
-        list(dict.fromkeys(code_sizes)),
-        list(dict.fromkeys(space.code_activation)),
-        list(dict.fromkeys(space.init)),
-        list(dict.fromkeys(space.batch_size)),
-        [rates] if isinstance(rates, LogUniform) else list(dict.fromkeys(rates)),
-    ]
-    n_total = int(np.prod([len(axis) for axis in axes]))
+    # An axis with one value draws nothing from the generator, so that such a one changes no random search.
+    axes: dict[str, Sequence[Any]] = {
+        "hidden": _hidden_layers(space, hidden[code_sizes[0]]),
+        "code_size": list(dict.fromkeys(code_sizes)),
+        "code_activation": list(dict.fromkeys(space.code_activation)),
+        "init": list(dict.fromkeys(space.init)),
+        "batch_size": list(dict.fromkeys(space.batch_size)),
+        "learning_rate": [rates] if isinstance(rates, LogUniform) else list(dict.fromkeys(rates)),
+        "weight_decay": list(dict.fromkeys(space.weight_decay)),
+        "learning_rate_schedule": list(dict.fromkeys(space.learning_rate_schedule)),
+        "noise_std": list(dict.fromkeys(space.noise_std)),
+        "mask_fraction": list(dict.fromkeys(space.mask_fraction)),
+    }
+    n_total = int(np.prod([len(axis) for axis in axes.values()]))
     n_wanted = n_total if num_samples is None else num_samples
     if n_wanted > MAX_CONFIGURATIONS:
         raise UserError(
@@ -106,37 +109,70 @@ def make_configurations(
                 else "Lower search.num_samples."
             )
         )
-    points = product(*axes) if num_samples is None else _random_points(axes, num_samples, seed)
+    points = product(*axes.values()) if num_samples is None else _random_points(axes, num_samples, seed)
     return [
-        Configuration(
-            layer_sizes=(input_size, *hidden[code_size][number], code_size),
-            hidden_activation=hidden_activation,
-            code_activation=code_activation,
-            output_activation=space.output_activation,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            init=init,
-        )
-        for (number, hidden_activation), code_size, code_activation, init, batch_size, learning_rate in points
+        _configuration(space, input_size, hidden, schedule_epochs, **dict(zip(axes, point, strict=True)))
+        for point in points
     ]
 
 
-def _random_points(axes: Sequence[Sequence[Any]], num_samples: int, seed: int) -> Iterator[tuple[Any, ...]]:
+def _hidden_layers(space: SpaceSettings, choices: Sequence[tuple[int, ...]]) -> list[tuple[int, str, float]]:
+    """Choices of hidden layers, by number, with activation and dropout, which do nothing where there is no layer."""
+    return [
+        (number, activation, dropout)
+        for number, layers in enumerate(choices)
+        for activation in (dict.fromkeys(space.hidden_activation) if layers else ["linear"])
+        for dropout in (dict.fromkeys(space.dropout) if layers else [0.0])
+    ]
+
+
+def _configuration(
+    space: SpaceSettings,
+    input_size: int,
+    choices: Mapping[int, Sequence[tuple[int, ...]]],
+    schedule_epochs: Callable[[int], int] | None,
+    *,
+    hidden: tuple[int, str, float],
+    code_size: int,
+    batch_size: int,
+    learning_rate_schedule: str,
+    **others: Any,
+) -> Configuration:
+    """The configuration of a point of the space."""
+    number, hidden_activation, dropout = hidden
+    epochs = None
+    if learning_rate_schedule != "constant":
+        assert schedule_epochs is not None, "a schedule needs a length"
+        epochs = schedule_epochs(batch_size)
+    return Configuration(
+        layer_sizes=(input_size, *choices[code_size][number], code_size),
+        hidden_activation=hidden_activation,
+        output_activation=space.output_activation,
+        batch_size=batch_size,
+        learning_rate_schedule=learning_rate_schedule,
+        schedule_epochs=epochs,
+        dropout=dropout,
+        **others,
+    )
+
+
+def _random_points(axes: Mapping[str, Sequence[Any]], num_samples: int, seed: int) -> Iterator[tuple[Any, ...]]:
     """Distinct random points of the space; one after the other, so that more points begin with the same ones."""
     generator = np.random.default_rng(seed)
-    rates = axes[-1][0] if isinstance(axes[-1][0], LogUniform) else None
-    shape = [len(axis) for axis in axes]
+    rate_axis = list(axes).index("learning_rate")
+    rates = axes["learning_rate"][0] if isinstance(axes["learning_rate"][0], LogUniform) else None
+    shape = [len(axis) for axis in axes.values()]
     seen: set[tuple[Any, ...]] = set()
     # A range of learning rates never runs out of points; a finite space does.
     n_points = num_samples if rates else min(num_samples, int(np.prod(shape)))
     for _ in range(1000 + 100 * n_points):  # ends where a narrow range holds fewer numbers of four digits
         if len(seen) == n_points:
             return
-        point = [axis[i] for axis, i in zip(axes, generator.integers(shape), strict=True)]
+        point = [axis[i] for axis, i in zip(axes.values(), generator.integers(shape), strict=True)]
         if rates:
             exponent = generator.uniform(np.log(rates.low), np.log(rates.high))
             rounded = float(f"{np.exp(exponent):.4g}")  # four digits are enough, and stay readable in every table
-            point[-1] = min(max(rounded, rates.low), rates.high)
+            point[rate_axis] = min(max(rounded, rates.low), rates.high)
         if tuple(point) not in seen:
             seen.add(tuple(point))
             yield tuple(point)

@@ -12,7 +12,8 @@ from search.paired_test import corrected_p_values, differences_from_pca
 
 TRIAL_COLUMNS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
-    "init", "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
+    "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout",
+    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
     "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "pca_p_value",
     "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
 ]  # fmt: skip
@@ -73,16 +74,21 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
     trials = trials.join(summary, on="trial_id")
     ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
     trials["rank"] = ranked.rank(method="min")
-    integers = dict.fromkeys(("epochs", "best_epoch", "rank"), "Int64")
+    integers = dict.fromkeys(("schedule_epochs", "epochs", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]
 
 
 def configuration_labels(trials: pd.DataFrame) -> list[str]:
     """What to call each trial: its layer sizes, and what else varies among the trials."""
-    names = "code_activation", "init", "learning_rate", "batch_size"
+    names = (
+        "code_activation", "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "noise_std",
+        "mask_fraction",
+    )  # fmt: skip
     varies = {name for name in names if len(trials[name].unique()) > 1}
-    if len(trials.loc[trials["hidden_depth"] > 0, "hidden_activation"].unique()) > 1:
-        varies.add("hidden_activation")
+    deep = trials[trials["hidden_depth"] > 0]
+    varies |= {name for name in ("hidden_activation", "dropout") if len(deep[name].unique()) > 1}
+    if len(trials["schedule_epochs"].dropna().unique()) > 1:  # a search that was run again with more epochs
+        varies |= {"learning_rate_schedule", "schedule_epochs"}
     labels = []
     for _, row in trials.iterrows():
         parts = [str(row["layer_sizes"])]
@@ -96,6 +102,18 @@ def configuration_labels(trials: pd.DataFrame) -> list[str]:
             parts.append(f"rate {row['learning_rate']:g}")
         if "batch_size" in varies:
             parts.append(f"batch {row['batch_size']}")
+        if "weight_decay" in varies:
+            parts.append(f"decay {row['weight_decay']:g}")
+        if "learning_rate_schedule" in varies:
+            length = f" of {row['schedule_epochs']} epochs"
+            has_length = "schedule_epochs" in varies and pd.notna(row["schedule_epochs"])
+            parts.append(f"{row['learning_rate_schedule']}{length if has_length else ''}")
+        if "dropout" in varies and row["hidden_depth"]:
+            parts.append(f"dropout {row['dropout']:g}")
+        if "noise_std" in varies:
+            parts.append(f"noise {row['noise_std']:g}")
+        if "mask_fraction" in varies:
+            parts.append(f"mask {row['mask_fraction']:g}")
         labels.append(", ".join(parts))
     return labels
 
@@ -124,6 +142,12 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
         init=[c.init for c in configurations],
         learning_rate=[c.learning_rate for c in configurations],
         batch_size=[c.batch_size for c in configurations],
+        weight_decay=[c.weight_decay for c in configurations],
+        learning_rate_schedule=[c.learning_rate_schedule for c in configurations],
+        schedule_epochs=pd.array([c.schedule_epochs for c in configurations], dtype="Int64"),
+        dropout=[c.dropout for c in configurations],
+        noise_std=[c.noise_std for c in configurations],
+        mask_fraction=[c.mask_fraction for c in configurations],
     )
 
 

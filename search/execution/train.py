@@ -58,7 +58,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
                 Pack(
                     trials=together,
                     targets={t: asked[t] for t in together if t in asked},
-                    patience=plan.lengths[next(iter(together))].patience,
+                    patience=next((p for t in together if (p := plan.lengths[t].patience)), None),
                 )
                 for together in everything
             ]

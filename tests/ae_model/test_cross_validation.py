@@ -12,14 +12,18 @@ from ae_model import (
     EpochRecord,
     Fold,
     SymmetricAutoencoder,
+    UserError,
     cross_validate,
     fit_scaling,
     make_folds,
     pca_baseline,
 )
 from ae_model import cross_validation as module
+from ae_model.activations import ACTIVATIONS
+from ae_model.autoencoder import layer_activations
 from ae_model.cross_validation import CrossValidation
 from ae_model.patience import Patience, epochs_without_gain
+from ae_model.random_fields import field_keys, random_bits
 from ae_model.training import batch_order, initial_generator
 
 CONFIGURATION = Configuration(layer_sizes=(4, 5, 2), code_activation="relu", learning_rate=1e-2)
@@ -52,6 +56,44 @@ def run(
     return stacked(list(cross_validate(values, configuration, folds=folds, **arguments)))
 
 
+def slow_optimizer(
+    model: torch.nn.Module, c: Configuration, n_batches: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler | None]:
+    """Those of torch, AdamW in every case: without decay it is Adam."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=c.learning_rate, weight_decay=c.weight_decay)
+    if c.schedule_epochs is None:
+        return optimizer, None
+    n_steps = c.schedule_epochs * n_batches
+    if c.learning_rate_schedule == "cosine":
+        return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    # One step more than there are: after the last one the scheduler is stepped too.
+    one_cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, c.learning_rate, n_steps, cycle_momentum=False)
+    optimizer.register_step_post_hook(lambda *_: setattr(one_cycle, "total_steps", n_steps + 1))
+    return optimizer, one_cycle
+
+
+def slow_training_output(
+    model: SymmetricAutoencoder, c: Configuration, batch: torch.Tensor, index: torch.Tensor, keys: torch.Tensor
+) -> torch.Tensor:
+    """The reconstruction in training: of the corrupted batch, with dropout after every hidden layer's activation."""
+
+    def uniform(field: int, n_units: int) -> torch.Tensor:
+        bits = random_bits(keys[None, field], index[None], n_units)[0]
+        return (bits.double() + 2**31) / 2**32
+
+    n_features = batch.shape[1]
+    noise = torch.special.ndtri((torch.floor(uniform(0, n_features) * 2**24) + 0.5) / 2**24)
+    value = torch.where(uniform(1, n_features) < c.mask_fraction, 0, batch + c.noise_std * noise)
+    linear = model.linear_layers()
+    names = layer_activations(len(c.layer_sizes) - 1, c.hidden_activation, c.code_activation, c.output_activation)
+    for layer, name in enumerate(names):
+        value = ACTIVATIONS[name].module()(linear[layer](value))
+        if layer not in (len(c.layer_sizes) - 2, len(names) - 1):
+            kept = uniform(2 + layer, value.shape[1]) >= c.dropout
+            value = value * kept / (1 - c.dropout)
+    return value
+
+
 def slow_fold(
     values: np.ndarray,
     configuration: Configuration,
@@ -71,16 +113,21 @@ def slow_fold(
         output_activation=configuration.output_activation,
         generator=initial_generator(seed, number),
     ).double()
-    optimizer = torch.optim.Adam(model.parameters(), lr=configuration.learning_rate)
+    optimizer, scheduler = slow_optimizer(model, configuration, -(-len(fold.train) // configuration.batch_size))
     validation, train_mean = x[fold.validation], x[fold.train].mean(0)
     rows = []
     for epoch in range(1, max_epochs + 1):
         train_sse = 0.0
-        for batch in x[batch_order(fold.train, seed=seed, fold=number, epoch=epoch)].split(configuration.batch_size):
-            loss = torch.nn.functional.mse_loss(model(batch)[0], batch)
+        keys = torch.from_numpy(field_keys(seed=seed, fold=number, epoch=epoch, n_fields=20))
+        order = torch.from_numpy(batch_order(fold.train, seed=seed, fold=number, epoch=epoch))
+        for index in order.split(configuration.batch_size):
+            batch = x[index]
+            loss = torch.nn.functional.mse_loss(slow_training_output(model, configuration, batch, index, keys), batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
             train_sse += loss.item() * batch.numel()
         reconstruction, code = (output.detach() for output in model(validation))
         sse = (reconstruction - validation).square().sum()
@@ -350,3 +397,107 @@ def test_patience_is_continued_from_a_state() -> None:
         assert [sorted(r) for r in rest] == [sorted(r) for r in whole[stop:]]
         for got, expected in zip(rest, whole[stop:], strict=True):
             assert all((got[c].val_mse == expected[c].val_mse).all() for c in got)
+
+
+OPTIONS = {
+    "decay": {"weight_decay": 0.1},
+    "cosine": {"learning_rate_schedule": "cosine", "schedule_epochs": 3},
+    "one-cycle": {"learning_rate_schedule": "one-cycle", "schedule_epochs": 3},
+    "dropout": {"dropout": 0.3},
+    "noise": {"noise_std": 0.2},
+    "mask": {"mask_fraction": 0.4},
+}
+EVERYTHING = OPTIONS["decay"] | OPTIONS["one-cycle"] | OPTIONS["dropout"] | OPTIONS["noise"] | OPTIONS["mask"]
+
+
+def pack_with_options() -> list[Configuration]:
+    """Different widths, rates, decays and schedules; what is random in a step is of one strength."""
+    random = {"dropout": 0.3, "noise_std": 0.2, "mask_fraction": 0.4}
+    deep = replace(CONFIGURATION, layer_sizes=(4, 6, 5, 2), batch_size=39, hidden_activation="gelu", **random)
+    return [
+        replace(deep, **EVERYTHING),
+        replace(deep, layer_sizes=(4, 3, 7, 3)),
+        replace(deep, layer_sizes=(4, 2, 2, 1), weight_decay=0.5, learning_rate=3e-3),
+        replace(deep, **OPTIONS["cosine"]),
+        replace(deep, layer_sizes=(4, 6, 6, 2), weight_decay=0.1, learning_rate_schedule="cosine", schedule_epochs=2),
+    ]
+
+
+@pytest.mark.parametrize("layer_sizes", [(4, 5, 2), (4, 7, 5, 3, 2), (4, 2)], ids=str)
+@pytest.mark.parametrize("option", [*OPTIONS, "all"])
+def test_options_equal_the_slow_obvious_loop(option: str, layer_sizes: tuple[int, ...]) -> None:
+    """AdamW and schedulers of torch, random numbers applied by hand; two and three batches, the last one short."""
+    values, folds = table(93), make_folds(93, 7, seed=1)
+    fields = EVERYTHING if option == "all" else OPTIONS[option]
+    configuration = replace(CONFIGURATION, layer_sizes=layer_sizes, batch_size=39, **fields)
+    got = run(values, configuration, folds, max_epochs=3)
+    assert_equal(got, slow_cross_validation(values, configuration, folds, max_epochs=3), rtol=1e-8)
+    plain = run(values, replace(CONFIGURATION, layer_sizes=layer_sizes, batch_size=39), folds, max_epochs=3)
+    differs = (got["train_mse"] != plain["train_mse"]).any()
+    assert differs == (option != "dropout" or len(layer_sizes) > 2), "without hidden layers nothing is dropped"
+
+
+@pytest.mark.parametrize("stack_bytes", [1, 10_000, 2**24])
+def test_a_pack_with_options_equals_the_slow_obvious_loop(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member has its own decay and schedule, and its random numbers; where a schedule ends, so does training."""
+    monkeypatch.setattr(module, "MAX_STACK_STATE_BYTES", stack_bytes)
+    values, folds, configurations = table(93), make_folds(93, 7, seed=1), pack_with_options()
+    pack = list(CrossValidation(values, configurations, folds=folds, max_epochs=4, seed=3, dtype=torch.float64))
+    lengths = [c.schedule_epochs or 4 for c in configurations]
+    for c, (configuration, length) in enumerate(zip(configurations, lengths, strict=True)):
+        records = [found[c] for found in pack if c in found]
+        assert [record.epoch for record in records] == list(range(1, length + 1))
+        expected = slow_cross_validation(values, configuration, folds, max_epochs=length)
+        assert_equal(stacked(records), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("stopped_after", [1, 2, 3])
+def test_options_go_on_from_a_state_to_the_bit(stopped_after: int) -> None:
+    """In float32: the schedules' rates and the random numbers too, also after members have left."""
+    values, folds, configurations = table(93), make_folds(93, 7, seed=1), pack_with_options()
+
+    def start(**options: object) -> CrossValidation:
+        return CrossValidation(values, configurations, folds=folds, max_epochs=5, seed=3, **options)
+
+    whole, interrupted = list(start()), start()
+    for _ in range(stopped_after):
+        next(interrupted)
+    state = {name: tensor.clone() for name, tensor in interrupted.state().items()}
+    rest = list(start(state=state))
+    assert len(rest) == 5 - stopped_after
+    for got, expected in zip(rest, whole[stopped_after:], strict=True):
+        assert list(got) == list(expected)
+        for c in got:
+            for field in FIELDS:
+                np.testing.assert_array_equal(getattr(got[c], field), getattr(expected[c], field))
+
+
+def test_a_diverged_configuration_leaves_a_pack_with_options() -> None:
+    """The others keep their decay, schedule and random numbers."""
+    values, folds = table(93), make_folds(93, 7, seed=1)
+    others = [replace(c, code_activation="linear", output_activation="linear") for c in pack_with_options()[:2]]
+    configurations = [others[0], replace(others[0], learning_rate=1e60), others[1]]
+    pack = list(CrossValidation(values, configurations, folds=folds, max_epochs=3, seed=3, dtype=torch.float64))
+    assert list(pack[-1]) == [0, 2], "it has diverged"
+    for c, configuration in zip((0, 2), others, strict=True):
+        expected = slow_cross_validation(values, configuration, folds, max_epochs=3)
+        assert_equal(stacked([records[c] for records in pack]), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"weight_decay": -0.1}, r"weight_decay must be a finite number >= 0, but is -0\.1"),
+        ({"noise_std": float("nan")}, "noise_std must be a finite number >= 0, but is nan"),
+        ({"dropout": 1.0}, r"dropout must be in \[0, 1\), but is 1\.0"),
+        ({"mask_fraction": -1e-9}, r"mask_fraction must be in \[0, 1\), but is -1e-09"),
+        ({"learning_rate_schedule": "linear"}, "must be one of constant, cosine, one-cycle, but is 'linear'"),
+        ({"schedule_epochs": 3}, "schedule_epochs must be None with learning_rate_schedule='constant', but is 3"),
+        ({"learning_rate_schedule": "cosine"}, "schedule_epochs must be a number of epochs >= 1 .* but is None"),
+        ({"learning_rate_schedule": "cosine", "schedule_epochs": 0}, "schedule_epochs must be .* >= 1 .* but is 0"),
+    ],
+)
+def test_options_out_of_their_range_are_refused(fields: dict[str, object], words: str) -> None:
+    """With the rule and what came."""
+    with pytest.raises(UserError, match=words):
+        run(table(40), replace(CONFIGURATION, **fields), make_folds(40, 4, seed=0))

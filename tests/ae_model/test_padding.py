@@ -26,10 +26,15 @@ def test_padding_share_by_hand() -> None:
         ({"code_activation": "linear"}, False),
         ({"output_activation": "linear"}, False),
         ({"hidden_activation": "tanh"}, False),
+        ({"weight_decay": 0.1}, True),
+        ({"learning_rate_schedule": "cosine", "schedule_epochs": 9}, True),
+        ({"dropout": 0.1}, False),
+        ({"noise_std": 0.1}, False),
+        ({"mask_fraction": 0.1}, False),
     ],
 )
 def test_what_a_stack_shares(fields: dict[str, object], like: bool) -> None:
-    """Input size, depth, batch size and activations; not widths and learning rate."""
+    """Input size, depth, batch size, activations and what is random in a step; not widths, nor what Adam does."""
     one = Configuration(layer_sizes=(8, 4, 2))
     other = Configuration(**{"layer_sizes": (8, 4, 2), **fields})  # type: ignore[arg-type]  # of the right kinds
     assert (stack_kind(one) == stack_kind(other)) == like

@@ -1,10 +1,12 @@
 """Seeds, batch order, the training loop and `fit_autoencoder` against an obvious loop with autograd."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from ae_model import Configuration, SymmetricAutoencoder, fit_autoencoder, fit_scaling
+from ae_model import Configuration, Fold, SymmetricAutoencoder, cross_validate, fit_autoencoder, fit_scaling
 from ae_model.metrics import dead_code_units
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
@@ -95,15 +97,37 @@ def test_fit_autoencoder_equals_the_obvious_loop(n_samples: int) -> None:
         torch.testing.assert_close(parameter, other, rtol=1e-9, atol=1e-12)
 
 
-def test_fit_autoencoder_repeats_to_the_bit_and_learns() -> None:
+OPTIONS = replace(
+    CONFIGURATION,
+    weight_decay=0.1,
+    learning_rate_schedule="cosine",
+    schedule_epochs=25,
+    dropout=0.1,
+    noise_std=0.05,
+    mask_fraction=0.1,
+)
+
+
+def test_fit_autoencoder_with_options_equals_a_fold_that_trains_on_the_same_rows() -> None:
+    """The first fold of a cross-validation has the same seeds: the losses of its epochs are equal."""
+    values = samples(43)
+    folds = [Fold(train=np.arange(43), validation=np.arange(5))]
+    records = cross_validate(values, OPTIONS, folds=folds, max_epochs=4, seed=7, dtype=torch.float64)
+    _, losses = fit_autoencoder(values, fit_scaling(values), OPTIONS, epochs=4, seed=7, dtype=torch.float64)
+    by_epoch = losses @ np.diff([*range(0, 43, 8), 43]) / 43
+    np.testing.assert_allclose(by_epoch, [record.train_mse[0] for record in records], rtol=1e-10)
+
+
+@pytest.mark.parametrize(("configuration", "part"), [(CONFIGURATION, 0.5), (OPTIONS, 0.7)])
+def test_fit_autoencoder_repeats_to_the_bit_and_learns(configuration: Configuration, part: float) -> None:
     """Also in float32, which is the default; the loss falls."""
     values = samples(64).astype(np.float32)
     scaling = fit_scaling(values)
-    (model, losses), (again, _) = (fit_autoencoder(values, scaling, CONFIGURATION, epochs=20, seed=1) for _ in range(2))
+    (model, losses), (again, _) = (fit_autoencoder(values, scaling, configuration, epochs=20, seed=1) for _ in range(2))
     for parameter, other in zip(model.parameters(), again.parameters(), strict=True):
         assert parameter.dtype == torch.float32
         assert torch.equal(parameter, other)
-    assert losses[-1].mean() < 0.5 * losses[0].mean()
+    assert losses[-1].mean() < part * losses[0].mean()
 
 
 def test_train_epoch_gives_the_squared_errors_of_every_batch() -> None:

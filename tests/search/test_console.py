@@ -162,7 +162,9 @@ def test_trials_as_csv(searched: SearchResult, capsys: pytest.CaptureFixture[str
     print_trials(searched.directory, sort=sort, format_="csv")
     table = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"trial_id": str})
     expected = searched.trials.sort_values([sort, "number"] if sort != "number" else ["number"], ignore_index=True)
-    pd.testing.assert_frame_equal(table, expected.assign(error=np.nan), check_dtype=False, rtol=1e-15)
+    pd.testing.assert_frame_equal(
+        table, expected.assign(error=np.nan, schedule_epochs=np.nan), check_dtype=False, rtol=1e-15
+    )
 
 
 def test_trials_as_json(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,6 +188,26 @@ def test_trials_as_a_table(searched: SearchResult, capsys: pytest.CaptureFixture
     assert len(lines) == 3
     assert best[0] in lines[1]
     assert best[1] in lines[2]
+
+
+def test_options_are_shown_where_they_vary(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """A column for each of decay, schedule, dropout, noise and mask; none where all trials have the same."""
+    Console(width=250).print(trials_table(searched.trials))
+    words = ["decay", "schedule", "dropout", "noise", "mask"]
+    assert not set(words) & set(capsys.readouterr().out.split())
+    n = len(searched.trials)
+    varied = searched.trials.assign(
+        hidden_depth=1,
+        weight_decay=[0.0, *[0.25] * (n - 1)],
+        learning_rate_schedule=["cosine", *["constant"] * (n - 1)],
+        dropout=[0.5, *[0.0] * (n - 1)],
+        noise_std=[0.125, *[0.0] * (n - 1)],
+        mask_fraction=[0.75, *[0.0] * (n - 1)],
+    )
+    Console(width=250).print(trials_table(varied))
+    head, first, *_ = capsys.readouterr().out.splitlines()
+    assert [word for word in head.split() if word in words] == words
+    assert " ".join(first.split()).find("0 cosine 0.5 0.125 0.75") > 0
 
 
 @pytest.mark.parametrize(

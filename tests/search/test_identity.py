@@ -31,6 +31,12 @@ def test_a_trial_is_known_by_what_it_is() -> None:
         "learning_rate": 0.5,
         "batch_size": 7,
         "init": "pca",
+        "weight_decay": 0.1,
+        "learning_rate_schedule": "cosine",
+        "schedule_epochs": 7,
+        "dropout": 0.1,
+        "noise_std": 0.1,
+        "mask_fraction": 0.1,
     }
     changed = [trial_id(replace(A, **{name: other}), DEFINITION) for name, other in others.items()]
     changed += [trial_id(A, {**DEFINITION, name: "other"}) for name in DEFINITION]

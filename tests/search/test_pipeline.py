@@ -16,7 +16,17 @@ from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import MinMaxScaler
 
-from ae_model import Configuration, Dataset, UserError, cross_validate, load_dataset, load_model, make_folds
+from ae_model import (
+    Configuration,
+    Dataset,
+    UserError,
+    cross_validate,
+    fit_autoencoder,
+    fit_scaling,
+    load_dataset,
+    load_model,
+    make_folds,
+)
 from ae_model.arithmetic import arithmetic
 from ae_model.cross_validation import CrossValidation
 from ae_model.patience import epochs_without_gain
@@ -187,6 +197,57 @@ def test_starts_at_pca_are_the_same_everywhere(settings: SearchSettings, local_r
     first_epoch = pd.read_csv(result.model_dir / "training_loss.csv").query("epoch == 1")["mse"].mean()
     assert first_epoch < 1.5 * trials["pca_val_mse_mean"].iloc[0]
     assert "start" in [column.header for column in trials_table(trials).columns]
+
+
+def test_training_options_are_the_same_everywhere(settings: SearchSettings, local_ray: None, tmp_path: Path) -> None:
+    """A search over them reports what its packs give here, and the model is trained likewise, to the bit.
+
+    With more epochs, trials without a schedule go on, and those with one are others: a longer schedule trains anew.
+    """
+    space = {
+        "hidden": ["5"],
+        "code_activation": "linear",
+        "learning_rate_schedule": ["constant", "one-cycle"],
+        "weight_decay": 0.1,
+        "dropout": [0.0, 0.2],
+        "noise_std": 0.05,
+        "mask_fraction": 0.1,
+    }
+    run_search(_changed(settings, {"space": space, "search": {"max_epochs": 2}}), results_dir=tmp_path)
+    result = run_search(_changed(settings, {"space": space, "search": {"max_epochs": 4}}), results_dir=tmp_path)
+    trials, epochs = result.trials, load_epochs(result.directory)
+    assert (trials["status"] == "finished").all()
+    constant, scheduled = (trials[trials["learning_rate_schedule"] == name] for name in ("constant", "one-cycle"))
+    assert constant["epochs"].tolist() == [4] * 2
+    assert sorted(scheduled["epochs"]) == sorted(scheduled["schedule_epochs"]) == [2, 2, 4, 4]
+    dataset = _dataset(settings)
+    folds = make_folds(len(dataset.development), 3, settings.seed)
+    configurations = read_configurations(result.directory)
+    wanted = {trial_id: c for trial_id, c in configurations.items() if c.schedule_epochs != 2}
+    for pack in make_packs(wanted, n_rows=sum(len(fold.train) for fold in folds)):
+        with arithmetic(n_threads=1, fp32_precision="tf32"):
+            run = CrossValidation(
+                dataset.development, list(pack.values()), folds=folds, max_epochs=4, seed=settings.seed
+            )
+            expected = [[record.val_mse for _, record in sorted(records.items())] for records in run]
+        for number, trial_id in enumerate(pack):
+            reported = epochs.loc[epochs["trial_id"] == trial_id, "val_mse"]
+            np.testing.assert_allclose(reported, np.concatenate([epoch[number] for epoch in expected]), rtol=1e-4)
+    winner = configurations[result.selection.trial_id]
+    with arithmetic(n_threads=1, fp32_precision="tf32"):
+        model, _ = fit_autoencoder(
+            dataset.development,
+            fit_scaling(dataset.development),
+            winner,
+            epochs=result.selection.best_epoch,
+            seed=settings.seed,
+        )
+    saved = load_model(result.model_dir)
+    for name, tensor in model.state_dict().items():
+        np.testing.assert_array_equal(saved.model.state_dict()[name].numpy(), tensor.numpy())
+    for name in ("weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout", "noise_std", "mask_fraction"):
+        assert saved.metadata[name] == getattr(winner, name)
+    assert {"schedule", "dropout"} <= {column.header for column in trials_table(trials).columns}
 
 
 def test_pca_beside_every_fold(searched: SearchResult, settings: SearchSettings) -> None:

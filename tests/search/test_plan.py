@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ae_model import UserError, load_dataset
-from search.plan import load_data
+from search.plan import load_data, make_plan
 from search.settings_files import load_settings
 
 
@@ -43,3 +43,15 @@ def test_errors_speak_of_settings(spectra: Path) -> None:
     with pytest.raises(UserError, match=r": data\.label_column = 'kind' must be a column") as caught:
         load_data(load_settings(overrides=[f"data.source={spectra}", "data.label_column=kind"]))
     assert caught.value.argument == "data.label_column"
+
+
+def test_every_trial_is_to_reach_its_last_epoch(spectra: Path) -> None:
+    """That of the search, which is also the end of every schedule."""
+    overrides = [
+        f"data.source={spectra}", "bottleneck.code_sizes=2", "space.hidden=4", "search.max_epochs=7",
+        'space.learning_rate_schedule=["constant", "cosine"]',
+    ]  # fmt: skip
+    plan = make_plan(load_settings(overrides=overrides))
+    assert list(plan.targets.items()) == [(trial_id, 7) for trial_id in plan.trials]
+    ends = {(c.learning_rate_schedule, c.schedule_epochs) for c in plan.trials.values()}
+    assert ends == {("constant", None), ("cosine", 7)}

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_model.activations import ACTIVATIONS
-from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES
+from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES, SCHEDULE_NAMES
 from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
@@ -94,6 +94,11 @@ def test_a_file_and_the_overrides_laid_over_it(tmp_path: Path) -> None:
         ("space.code_activation=linear", "space", "code_activation", ["linear"]),
         ("space.learning_rate=1e-3", "space", "learning_rate", [1e-3]),
         ("space.learning_rate=1", "space", "learning_rate", [1.0]),
+        ("space.weight_decay=1", "space", "weight_decay", [1.0]),
+        ("space.learning_rate_schedule=one-cycle", "space", "learning_rate_schedule", ["one-cycle"]),
+        ("space.dropout=[0, 0.5]", "space", "dropout", [0.0, 0.5]),
+        ("space.noise_std=0.1", "space", "noise_std", [0.1]),
+        ("space.mask_fraction=0.1", "space", "mask_fraction", [0.1]),
         ("bottleneck.code_sizes=[2, 3]", "bottleneck", "code_sizes", [2, 3]),
         ("bottleneck.explained_variance=1", "bottleneck", "explained_variance", [1.0]),
     ],
@@ -176,6 +181,18 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"space": {"learning_rate": [1e-3, 100.0]}}, ["space.learning_rate", "100.0", "10"]),
     ({"space": {"learning_rate": {"low": 1e-2, "high": 1e-4}}}, ["space.learning_rate", "0.01", "0.0001", "less"]),
     ({"space": {"batch_size": 0}}, ["space.batch_size", "0", "1"]),
+    ({"space": {"weight_decay": -1e-4}}, ["space.weight_decay", "-0.0001", "0"]),
+    ({"space": {"weight_decay": [0, 101]}}, ["space.weight_decay", "101", "100"]),
+    ({"space": {"weight_decay": "none"}}, ["space.weight_decay", "'none'"]),
+    ({"space": {"weight_decay": []}}, ["space.weight_decay", "at least 1"]),
+    ({"space": {"learning_rate_schedule": "step"}}, ["space.learning_rate_schedule", "'one-cycle'", "'step'"]),
+    ({"space": {"learning_rate_schedule": []}}, ["space.learning_rate_schedule", "at least 1"]),
+    ({"space": {"dropout": 1}}, ["space.dropout", "less than 1"]),
+    ({"space": {"dropout": [0.1, -0.1]}}, ["space.dropout", "-0.1", "0"]),
+    ({"space": {"noise_std": float("inf")}}, ["space.noise_std", "inf"]),
+    ({"space": {"noise_std": 100.5}}, ["space.noise_std", "100.5", "100"]),
+    ({"space": {"mask_fraction": 1.0}}, ["space.mask_fraction", "less than 1"]),
+    ({"space": {"mask_fraction": [[0.1]]}}, ["space.mask_fraction", "[0.1]"]),
     ({"search": {"n_splits": 1}}, ["search.n_splits", "2", "1"]),
     ({"search": {"max_epochs": 0}}, ["search.max_epochs", "1", "0"]),
     ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid' or 'random'", "'bayes'"]),
@@ -361,6 +378,11 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
             output_activation=_outputs,
             learning_rate=rates,
             batch_size=_some(st.integers(1, 10**6)),
+            weight_decay=_some(st.floats(0, 100)),
+            learning_rate_schedule=_some(st.sampled_from(SCHEDULE_NAMES)),
+            dropout=_some(st.floats(0, 1, exclude_max=True)),
+            noise_std=_some(st.floats(0, 100)),
+            mask_fraction=_some(st.floats(0, 1, exclude_max=True)),
             **({} if by_depth else layers),
         )
     )

@@ -23,6 +23,10 @@ def _space(**keys: Any) -> SpaceSettings:
     ).space
 
 
+def _schedule_epochs(batch_size: int) -> int:
+    return 1000 // batch_size
+
+
 def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: list[int]) -> set[Configuration]:
     """Every combination, by nested loops."""
     found = set()
@@ -43,8 +47,19 @@ def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: 
                                     learning_rate=learning_rate,
                                     batch_size=batch_size,
                                     init=init,
+                                    weight_decay=weight_decay,
+                                    learning_rate_schedule=schedule,
+                                    schedule_epochs=None if schedule == "constant" else _schedule_epochs(batch_size),
+                                    dropout=dropout if widths else 0.0,
+                                    noise_std=noise_std,
+                                    mask_fraction=mask_fraction,
                                 )
                                 for init in space.init
+                                for weight_decay in space.weight_decay
+                                for schedule in space.learning_rate_schedule
+                                for dropout in space.dropout
+                                for noise_std in space.noise_std
+                                for mask_fraction in space.mask_fraction
                             }
     return found
 
@@ -58,7 +73,14 @@ _spaces = st.fixed_dictionaries(
         "init": st.lists(st.sampled_from(["random", "pca"]), min_size=1, max_size=3),
         "learning_rate": st.lists(st.sampled_from([1e-3, 1e-2, 0.1]), min_size=1, max_size=4),
         "batch_size": st.lists(st.sampled_from([16, 32]), min_size=1, max_size=3),
-    }
+    },
+    optional={
+        "weight_decay": st.lists(st.sampled_from([0.0, 0.01]), min_size=1, max_size=3),
+        "learning_rate_schedule": st.lists(st.sampled_from(["constant", "one-cycle"]), min_size=1, max_size=3),
+        "dropout": st.lists(st.sampled_from([0.0, 0.5]), min_size=1, max_size=3),
+        "noise_std": st.lists(st.sampled_from([0.0, 0.1]), min_size=1, max_size=2),
+        "mask_fraction": st.sampled_from([0.0, 0.3]),
+    },
 )
 _code_sizes = st.lists(st.integers(1, INPUT_SIZE - 1), min_size=1, max_size=3)
 
@@ -73,10 +95,13 @@ def test_the_grid_is_every_combination_once(
 ) -> None:
     """The grid equals nested loops over the lists, holds nothing twice, and repeats in order."""
     space = _space(hidden=_texts(hidden), **keys)
-    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes)
+    grid, again = (
+        make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes, schedule_epochs=_schedule_epochs)
+        for _ in range(2)
+    )
     assert len(grid) == len(set(grid))
     assert set(grid) == _slow_grid(space, hidden, code_sizes)
-    assert grid == make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes)
+    assert grid == again
 
 
 @given(
@@ -137,10 +162,15 @@ def test_a_random_draw_is_a_seeded_part_of_the_grid(
 
     def draw(num_samples: int) -> list[Configuration]:
         return make_configurations(
-            space, input_size=INPUT_SIZE, code_sizes=code_sizes, num_samples=num_samples, seed=seed
+            space,
+            input_size=INPUT_SIZE,
+            code_sizes=code_sizes,
+            num_samples=num_samples,
+            seed=seed,
+            schedule_epochs=_schedule_epochs,
         )
 
-    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes)
+    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=code_sizes, schedule_epochs=_schedule_epochs)
     some = draw(n)
     assert some == draw(n)
     assert len(some) == len(set(some)) == min(n, len(grid))
@@ -157,6 +187,48 @@ def test_a_large_finite_space_is_exhausted_too() -> None:
     assert len(grid) == 2000
     assert set(drawn) == set(grid)
     assert drawn != grid, "but not in the grid's order"
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "expected"),
+    [
+        (
+            {"low": 1e-4, "high": 1e-2},
+            [((3,), 0.0001141), ((16, 8, 5), 0.0001383), ((8, 3), 0.000547), ((16, 8, 3), 0.0003553)],
+        ),
+        ([0.1, 0.01, 0.001], [((3,), 0.01), ((16, 8, 3), 0.001), ((8, 3), 0.001), ((16, 8, 5), 0.01)]),
+    ],
+    ids=["range", "values"],
+)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "noise_std": 0.2, "dropout": 0.3}], ids=str)
+def test_draws_are_those_of_every_version(
+    learning_rate: object, expected: list[tuple[tuple[int, ...], float]], options: dict[str, float]
+) -> None:
+    """A draw that changes with a version would train everything again: these are pinned.
+
+    An axis of the space with one value changes nothing.
+    """
+    space = _space(
+        hidden=["", "8", "16-8"],
+        hidden_activation=["relu", "tanh"],
+        code_activation=["relu", "linear"],
+        init=["random", "pca"],
+        batch_size=[16, 32],
+        learning_rate=learning_rate,
+        **options,
+    )
+    drawn = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[3, 5, 7], num_samples=4, seed=11)
+    assert [(c.layer_sizes[1:], c.learning_rate) for c in drawn] == expected
+    assert all(
+        (c.weight_decay, c.noise_std) == (options.get("weight_decay", 0), options.get("noise_std", 0)) for c in drawn
+    )
+
+
+def test_a_shallow_autoencoder_has_no_dropout_to_choose() -> None:
+    """Three strengths make three trials of a deep configuration, but one of a shallow one; 0 and 0.0 are one."""
+    space = _space(hidden=["", "8"], code_activation=["linear"], dropout=[0, 0.0, 0.2, 0.5])
+    grid = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[3])
+    assert [(len(c.layer_sizes), c.dropout) for c in grid] == [(2, 0.0), (3, 0.0), (3, 0.2), (3, 0.5)]
 
 
 def test_another_seed_draws_others() -> None:

@@ -18,7 +18,16 @@ from search.tables import configuration_labels, load_epochs, load_folds, load_tr
 
 DEEP = Configuration(layer_sizes=(8, 5, 2), code_activation="linear", learning_rate=0.01, batch_size=16)
 SHALLOW = Configuration(layer_sizes=(8, 2), hidden_activation="linear")
-WIDE = Configuration(layer_sizes=(8, 7, 6, 3), hidden_activation="tanh")
+WIDE = Configuration(
+    layer_sizes=(8, 7, 6, 3),
+    hidden_activation="tanh",
+    weight_decay=0.1,
+    learning_rate_schedule="cosine",
+    schedule_epochs=6,
+    dropout=0.2,
+    noise_std=0.3,
+    mask_fraction=0.4,
+)
 
 N_SPLITS = 3
 BASELINE = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])  # of the code sizes 2 and 3
@@ -26,7 +35,8 @@ BASELINE = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])  # of the code sizes 2 a
 # As docs/design.md lists them.
 TRIALS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
-    "init", "learning_rate", "batch_size", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
+    "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout",
+    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
     "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "pca_p_value",
     "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
 ]  # fmt: skip
@@ -141,8 +151,11 @@ def test_what_is_known_of_a_configuration(finished: tuple[Path, dict[str, np.nda
         assert (row["code_size"], row["hidden_depth"]) == (sizes[-1], len(sizes) - 2)
         assert row["n_parameters"] == sum(p.numel() for p in SymmetricAutoencoder(sizes).parameters())
         assert row["compression_ratio"] == 8 / sizes[-1]
-        for field in ("hidden_activation", "code_activation", "init", "learning_rate", "batch_size"):
+        for field in set(TRIALS[TRIALS.index("hidden_activation") : TRIALS.index("n_parameters")]) - {
+            "schedule_epochs"
+        }:
             assert row[field] == getattr(configuration, field)
+        assert (None if pd.isna(row["schedule_epochs"]) else row["schedule_epochs"]) == configuration.schedule_epochs
         assert (row["status"], row["host"], row["fit_seconds"]) == (FINISHED, "node", 1.5)
     assert trials["number"].tolist() == [1, 2, 3]
     assert trials["error"].isna().all()
@@ -255,7 +268,8 @@ def test_the_files_equal_the_loaded_frames(finished: tuple[Path, dict[str, np.nd
     before = set(directory.iterdir())
     write_tables(directory)
     assert {path.name for path in set(directory.iterdir()) - before} == {"trials.csv", "folds.csv", "epochs.parquet"}
-    trials = load_trials(directory).assign(error=np.nan)  # which is how pandas reads an empty cell
+    # Which is how pandas reads empty cells.
+    trials = load_trials(directory).assign(error=np.nan).astype({"schedule_epochs": np.float64})
     # the tolerance is for pandas' parser, which may be wrong in the last bit
     for name, table in (("trials.csv", trials), ("folds.csv", load_folds(directory))):
         pd.testing.assert_frame_equal(pd.read_csv(directory / name), table, check_dtype=False, rtol=1e-15)
@@ -301,6 +315,11 @@ def test_no_search(tmp_path: Path) -> None:
         ({"learning_rate": 0.25}, "rate 0.25"),
         ({"batch_size": 7}, "batch 7"),
         ({"hidden_activation": "tanh"}, "tanh hidden"),
+        ({"weight_decay": 0.01}, "decay 0.01"),
+        ({"learning_rate_schedule": "cosine", "schedule_epochs": 9}, "cosine"),
+        ({"dropout": 0.2}, "dropout 0.2"),
+        ({"noise_std": 0.1}, "noise 0.1"),
+        ({"mask_fraction": 0.3}, "mask 0.3"),
     ],
 )
 def test_a_label_says_what_varies(tmp_path: Path, change: dict[str, object], label: str) -> None:
@@ -311,3 +330,19 @@ def test_a_label_says_what_varies(tmp_path: Path, change: dict[str, object], lab
     assert labels[1] == f"8-5-2, {label}"
     assert labels[0].startswith("8-5-2, ")
     assert configuration_labels(load_trials(tmp_path).head(1)) == ["8-5-2"]
+
+
+def test_a_label_says_how_long_a_schedule_is_where_that_varies(tmp_path: Path) -> None:
+    """As where a search was run again with more epochs; trials without hidden layers have no dropout to speak of."""
+    cosine = replace(DEEP, learning_rate_schedule="cosine", schedule_epochs=6)
+    longer, dropping = replace(cosine, schedule_epochs=9), replace(DEEP, dropout=0.5)
+    with Ledger(tmp_path) as ledger:
+        ledger.enter_trials({"a": DEEP, "b": cosine, "c": longer, "d": SHALLOW, "e": dropping})
+    labels = configuration_labels(load_trials(tmp_path).assign(code_activation="linear", learning_rate=1, batch_size=1))
+    assert labels == [
+        "8-5-2, constant, dropout 0",
+        "8-5-2, cosine of 6 epochs, dropout 0",
+        "8-5-2, cosine of 9 epochs, dropout 0",
+        "8-2, constant",
+        "8-5-2, constant, dropout 0.5",
+    ]
