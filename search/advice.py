@@ -13,7 +13,7 @@ from search.ledger import FINISHED
 from search.lengths import DEFAULT_STEPS
 from search.paired_test import SIGNIFICANCE, corrected_p_value
 from search.selection import Selection
-from search.settings import SearchSection, SearchSettings, SpaceSettings
+from search.settings import LogUniform, SearchSection, SearchSettings, SpaceSettings
 from search.trend import falling_trials
 
 MAX_ADVICE = 3
@@ -64,16 +64,17 @@ def advise(trials: pd.DataFrame, epochs: pd.DataFrame, selection: Selection, set
     """
     finished = trials[trials["status"] == FINISHED]
     winner = finished[finished["trial_id"] == selection.trial_id].iloc[0]
+    space = _as_searched(settings.space, finished)
     longer = more_epochs(finished, epochs, selection, settings.search)
-    overfits = against_overfitting(finished, epochs, winner, settings.space)
+    overfits = against_overfitting(finished, epochs, winner, space)
     pieces = [
         longer,
         # A training that goes on, or that is held back, may still beat PCA; and larger rates are but a way to go on.
-        None if longer else beyond_pca(finished, winner, settings.space, search_on=overfits is None),
+        None if longer else beyond_pca(finished, winner, space, search_on=overfits is None),
         overfits,
-        None if overfits or longer else beyond_the_rates(finished, epochs, winner, settings.space),
-        beyond_the_layers(finished, epochs, winner, settings.space),
-        without_dead_units(finished, winner, settings.space),
+        None if overfits or longer else beyond_the_rates(finished, epochs, winner, space),
+        beyond_the_layers(finished, epochs, winner, space),
+        without_dead_units(finished, winner, space),
     ]
     return [piece for piece in pieces if piece is not None][:MAX_ADVICE]
 
@@ -123,7 +124,7 @@ def beyond_pca(
         return Advice(finding=finding, aim=f"to try {other} too", changes={"space.init": ["pca", "random"]})
     widest = max((width for hidden in _hidden(finished) for width in hidden), default=0)
     if search_on and widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
-        wider = _with_hidden(finished, space, (2 * widest,) if widest else (64,))
+        wider = _with_hidden(space, (2 * widest,) if widest else (64,))
         return Advice(finding=finding, aim="to try wider layers", changes=wider)
     n = int(winner["code_size"])
     components = f"{n} component{'s' * (n != 1)}"
@@ -145,10 +146,10 @@ def against_overfitting(
         return None
     rate = float(winner["learning_rate"])
     changes: dict[str, Any] = {}
-    if not isinstance(space.learning_rate, list):
+    if isinstance(space.learning_rate, LogUniform):
         if rate / 10 < space.learning_rate.low:
             changes["space.learning_rate"] = {"low": _rounded(rate / 10), "high": space.learning_rate.high}
-    elif rate == min(space.learning_rate):
+    elif space.learning_rate and rate == min(space.learning_rate):
         changes["space.learning_rate"] = [_rounded(rate / 10), _rounded(rate / 3), *space.learning_rate]
     searched = space.model_dump()
     for name, values in STRONGER.items():
@@ -196,7 +197,7 @@ def beyond_the_layers(
         return Advice(
             finding="The widest layers win, and the next narrower ones are significantly worse",
             aim="to try wider ones",
-            changes=_with_hidden(finished, space, tuple(2 * width for width in hidden)),
+            changes=_with_hidden(space, tuple(2 * width for width in hidden)),
         )
     less = alike[alike["hidden_depth"] == len(hidden) - 1].sort_values("val_mse_mean")
     if not len(less) or alike["hidden_depth"].max() > len(hidden) or not _worse(epochs, less.iloc[0], winner):
@@ -204,7 +205,7 @@ def beyond_the_layers(
     return Advice(
         finding="The most layers win, and one layer less is significantly worse",
         aim="to try one more",
-        changes=_with_hidden(finished, space, (2 * hidden[0], *hidden)),
+        changes=_with_hidden(space, (2 * hidden[0], *hidden)),
     )
 
 
@@ -225,6 +226,16 @@ def without_dead_units(finished: pd.DataFrame, winner: "pd.Series[Any]", space: 
     return Advice(finding=finding, aim="to try a code without them", changes={"bottleneck.code_sizes": sorted(sizes)})
 
 
+def _as_searched(space: SpaceSettings, finished: pd.DataFrame) -> SpaceSettings:
+    """The space, with what was searched where the settings left the choice to the data."""
+    changes: dict[str, Any] = {}
+    if space.hidden is None and space.depth is None:
+        changes["hidden"] = ["-".join(map(str, layers)) for layers in dict.fromkeys(_hidden(finished))]
+    if space.learning_rate is None:
+        changes["learning_rate"] = sorted(set(finished["learning_rate"]))
+    return space.model_copy(update=changes)
+
+
 def _alike(finished: pd.DataFrame, winner: "pd.Series[Any]", *but: str) -> pd.DataFrame:
     """The trials that have the winner's configuration, whatever these columns say."""
     columns = list(finished.columns)
@@ -240,11 +251,10 @@ def _hidden(trials: pd.DataFrame) -> list[tuple[int, ...]]:
     return [tuple(map(int, sizes.split("-")[1:-1])) for sizes in trials["layer_sizes"]]
 
 
-def _with_hidden(finished: pd.DataFrame, space: SpaceSettings, hidden: tuple[int, ...]) -> dict[str, Any]:
+def _with_hidden(space: SpaceSettings, hidden: tuple[int, ...]) -> dict[str, Any]:
     """The settings that search these hidden layers too."""
     if space.depth is None or space.widths is None:
-        there = space.hidden or ["-".join(map(str, layers)) for layers in dict.fromkeys(_hidden(finished))]
-        return {"space.hidden": [*there, "-".join(map(str, hidden))]}
+        return {"space.hidden": [*(space.hidden or []), "-".join(map(str, hidden))]}
     if len(hidden) not in space.depth:
         return {"space.depth": sorted({*space.depth, len(hidden)})}
     return {"space.widths": sorted({*space.widths, max(hidden)})}

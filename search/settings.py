@@ -139,12 +139,16 @@ class SpaceSettings(_Section):
     "random" alone by default with an output activation that no start at PCA is known for."""
     output_activation: _Activation = "linear"
     """The activation of the decoder's output; its values must cover those of the scaled data, see `data.scaling`."""
-    learning_rate: Annotated[
-        Annotated[LogUniform, Tag("range")]
-        | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1), Tag("values")],
-        Discriminator(lambda value: "range" if isinstance(value, dict | LogUniform) else "values"),
-    ] = [1e-3]
-    """Adam's learning rate: a value, a list of values, or a range `{low, high}`."""
+    learning_rate: (
+        Annotated[
+            Annotated[LogUniform, Tag("range")]
+            | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1), Tag("values")],
+            Discriminator(lambda value: "range" if isinstance(value, dict | LogUniform) else "values"),
+        ]
+        | None
+    ) = None
+    """Adam's learning rate: a value, a list of values, or a range `{low, high}`. If missing, what
+    `default_learning_rate` makes of the number of features."""
     batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
     """Samples per training step."""
     weight_decay: Annotated[list[_Strength], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]

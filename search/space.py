@@ -27,6 +27,20 @@ def default_hidden(code_size: int) -> list[tuple[int, ...]]:
     return [(), (max(64, 2 * code_size),), (max(512, 4 * code_size),)]
 
 
+def default_learning_rate(input_size: int) -> float:
+    """The learning rate where the settings name none: 0.001, and less where there are more than 64 features.
+
+    A step of Adam changes each weight by about the rate, and so a unit with many inputs by more: training that starts
+    at PCA leaves it in the wrong direction where that is too much. By the root of the number of features the rate is
+    near the best of those measured with 64 to 4,096 of them (`benchmarks/README.md`).
+
+    Example:
+        >>> default_learning_rate(13), default_learning_rate(784)
+        (0.001, 0.00029)
+    """
+    return float(f"{1e-3 * min(1.0, (64 / input_size) ** 0.5):.2g}")
+
+
 def hidden_choices(space: SpaceSettings, code_size: int) -> list[tuple[int, ...]]:
     """The hidden layers that are searched with a code size, in the order of the settings, each once.
 
@@ -83,7 +97,7 @@ def make_configurations(
                 f"a code size must be less than the number of features, but bottleneck gives {code_size} and the data "
                 f"has {input_size}. Lower bottleneck.code_sizes or bottleneck.explained_variance."
             )
-    rates = space.learning_rate
+    rates = space.learning_rate or [default_learning_rate(input_size)]
     hidden = {code_size: hidden_choices(space, code_size) for code_size in code_sizes}  # equally many for each
     # An axis with one value draws nothing from the generator, so that such a one changes no random search.
     axes: dict[str, Sequence[Any]] = {

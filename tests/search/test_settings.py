@@ -37,7 +37,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.space.hidden is None
     assert (settings.space.code_activation, settings.space.output_activation) == (["linear"], "linear")
     assert settings.space.init == ["pca", "random"]
-    assert (settings.space.learning_rate, settings.space.batch_size) == ([1e-3], [64])
+    assert (settings.space.learning_rate, settings.space.batch_size) == (None, [64])
     assert (settings.search.algorithm, settings.search.n_splits) == ("grid", 5)
     assert settings.resources.cpus_per_trial == 1
     assert settings.resources.max_failures == 3
