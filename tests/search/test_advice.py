@@ -15,6 +15,7 @@ from search import SearchResult, load_epochs, load_folds, load_settings, load_tr
 from search.advice import Advice, advise
 from search.commands import toml_value
 from search.ledger import FINISHED, Ledger
+from search.lengths import DEFAULT_STEPS
 from search.selection import select_winner
 from search.settings import SearchSettings
 from search.settings_files import parse_settings, search_settings, to_toml
@@ -112,7 +113,7 @@ def test_a_search_that_leaves_nothing_to_try(tmp_path: Path) -> None:
     ("search", "changes"),
     [
         ({"max_epochs": N_EPOCHS}, {"search.max_epochs": 2 * N_EPOCHS}),
-        ({}, {"search.max_steps": 8000}),
+        ({}, {"search.max_steps": 2 * DEFAULT_STEPS}),
         ({"max_steps": 300}, {"search.max_steps": 600}),
         ({"max_steps": 300, "max_epochs": 90}, {"search.max_epochs": 2 * N_EPOCHS, "search.max_steps": 600}),
     ],
