@@ -16,7 +16,7 @@ from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES, SCHEDULE
 from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
-from search.settings import LogUniform, SearchSection, SearchSettings, SpaceSettings
+from search.settings import DataSettings, LogUniform, SearchSection, SearchSettings, SpaceSettings
 from search.settings_files import load_settings, parse_settings, search_settings, to_toml
 
 
@@ -262,7 +262,9 @@ def test_the_reference_preset() -> None:
     )  # fmt: skip
     assert settings.search == SearchSection(max_epochs=100)
     defaults = SearchSettings()
-    assert settings == defaults.model_copy(update={"space": settings.space, "search": settings.search})
+    assert settings.data == DataSettings(scaling="range")
+    sections = {"space": settings.space, "search": settings.search, "data": settings.data}
+    assert settings == defaults.model_copy(update=sections)
 
 
 def test_what_is_laid_over_a_preset(tmp_path: Path) -> None:
