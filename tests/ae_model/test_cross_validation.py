@@ -501,3 +501,15 @@ def test_options_out_of_their_range_are_refused(fields: dict[str, object], words
     """With the rule and what came."""
     with pytest.raises(UserError, match=words):
         run(table(40), replace(CONFIGURATION, **fields), make_folds(40, 4, seed=0))
+
+
+def test_a_schedule_is_followed_to_its_end_whatever_the_patience() -> None:
+    """One-cycle's gains come last: only the member without a schedule ends early."""
+    values, folds = noisy(), make_folds(30, 3, seed=0)
+    constant = Configuration(layer_sizes=(6, 40, 2), output_activation="linear", learning_rate=0.01, batch_size=8)
+    scheduled = replace(constant, learning_rate_schedule="one-cycle", schedule_epochs=20)
+    arguments = {"folds": folds, "max_epochs": 40, "seed": 0, "patience": Patience(epochs=2, min_gain=0.001)}
+    records = list(CrossValidation(values, [constant, scheduled], **arguments))
+    assert [max(r[n].epoch for r in records if n in r) == 20 for n in range(2)] == [False, True]
+    assert len(records) == 20
+    assert epochs_without_gain([r[1].val_mse.mean() for r in records], 0.001) >= 2, "otherwise this tests nothing"

@@ -52,6 +52,21 @@ def test_every_trial_is_to_reach_its_last_epoch(spectra: Path) -> None:
         'space.learning_rate_schedule=["constant", "cosine"]',
     ]  # fmt: skip
     plan = make_plan(load_settings(overrides=overrides))
-    assert list(plan.targets.items()) == [(trial_id, 7) for trial_id in plan.trials]
+    assert [(trial_id, length.epochs) for trial_id, length in plan.lengths.items()] == [(t, 7) for t in plan.trials]
     ends = {(c.learning_rate_schedule, c.schedule_epochs) for c in plan.trials.values()}
     assert ends == {("constant", None), ("cosine", 7)}
+
+
+def test_a_schedule_is_as_long_as_the_training_of_its_batch_size(spectra: Path) -> None:
+    """In epochs, where the settings give steps; only trials without a schedule may end before for want of patience."""
+    overrides = [
+        f"data.source={spectra}", "bottleneck.code_sizes=2", "space.hidden=4", "search.max_steps=24",
+        "space.batch_size=[4, 8]", 'space.learning_rate_schedule=["constant", "cosine"]',
+    ]  # fmt: skip
+    plan = make_plan(load_settings(overrides=overrides))
+    epochs = {4: 6, 8: 12}  # of 16 development rows, 13 train: four batches of 4, two of 8
+    for trial_id, c in plan.trials.items():
+        is_constant = c.learning_rate_schedule == "constant"
+        assert plan.lengths[trial_id].epochs == epochs[c.batch_size]
+        assert c.schedule_epochs == (None if is_constant else epochs[c.batch_size])
+        assert (plan.lengths[trial_id].patience is not None) == is_constant
