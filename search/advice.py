@@ -24,8 +24,10 @@ EARLY = 0.25
 """A winner whose best epoch is in this part of its training overfits early."""
 MIN_DEAD = 0.05
 """The part of the code that must be dead, and one unit at least."""
-STRONGER = {"noise_std": [0.0, 0.1]}
-"""What is tried against overfitting, beside lower learning rates."""
+NOISE = 0.05
+"""The noise that is tried against overfitting where lower rates have been, standard deviation in scaled units. On wine,
+breast cancer and iris, starts at PCA gained up to 1 % by lower rates. By noise iris alone gained, by dropout and weight
+decay none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,7 @@ def beyond_pca(
 def against_overfitting(
     finished: pd.DataFrame, epochs: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings
 ) -> Advice | None:
-    """Lower rates and noise, where the winner was best early and has become significantly worse since."""
+    """Lower rates, or noise where those were searched, if the winner was best early and has been worse since."""
     curves = epochs[epochs["trial_id"] == winner["trial_id"]].sort_values(["epoch", "fold"])
     best, last = int(winner["best_epoch"]), int(winner["epochs"])
     if best > EARLY * finished["epochs"].max() or last <= max(best, 1):
@@ -151,10 +153,8 @@ def against_overfitting(
             changes["space.learning_rate"] = {"low": _rounded(rate / 10), "high": space.learning_rate.high}
     elif space.learning_rate and rate == min(space.learning_rate):
         changes["space.learning_rate"] = [_rounded(rate / 10), _rounded(rate / 3), *space.learning_rate]
-    searched = space.model_dump()
-    for name, values in STRONGER.items():
-        if name in searched and not any(searched[name]):
-            changes[f"space.{name}"] = values
+    if not changes and not any(space.noise_std):
+        changes["space.noise_std"] = [0.0, NOISE]
     when = f"at epoch {best} of {last}" if best else "at its start"
     finding = f"The winner is best {when}, and overfits after it"
     return Advice(finding=finding, aim="to hold it back" if changes else "", changes=changes)

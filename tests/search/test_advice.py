@@ -139,7 +139,20 @@ def test_a_winner_that_overfits_early(tmp_path: Path) -> None:
     trials = {NARROW: (0.5, OVERFITTING), WIDE: (0.51, OVERFITTING)}
     (piece,) = _advice(tmp_path, trials)
     assert piece.finding == f"The winner is best at epoch 10 of {N_EPOCHS}, and overfits after it"
-    assert piece.changes["space.learning_rate"] == [0.0001, 0.0003, 0.001]
+    assert piece.changes == {"space.learning_rate": [0.0001, 0.0003, 0.001]}
+
+
+def test_a_winner_that_overfits_at_the_higher_of_two_rates(tmp_path: Path) -> None:
+    """Where lower rates were searched, noise is proposed; where noise was too, it is only said."""
+    trials = {NARROW: (0.5, OVERFITTING), replace(NARROW, learning_rate=0.0001): (0.51, PLATEAU)}
+    space: dict[str, Any] = {"hidden": ["8"], "learning_rate": [0.0001, 0.001]}
+    (piece,) = _advice(tmp_path, trials, {**SETTINGS, "space": space})
+    assert piece.changes == {"space.noise_std": [0.0, 0.05]}
+    again = tmp_path / "again"
+    again.mkdir()
+    (piece,) = _advice(again, trials, {**SETTINGS, "space": {**space, "noise_std": [0.0, 0.1]}})
+    assert piece.changes == {}
+    assert piece.text() == f"The winner is best at epoch 10 of {N_EPOCHS}, and overfits after it."
 
 
 def test_a_winner_that_overfits_from_a_range(tmp_path: Path) -> None:
