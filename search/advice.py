@@ -25,9 +25,9 @@ EARLY = 0.25
 MIN_DEAD = 0.05
 """The part of the code that must be dead, and one unit at least."""
 NOISE = 0.05
-"""The noise that is tried against overfitting where lower rates have been, standard deviation in scaled units. On wine,
-breast cancer and iris, starts at PCA gained up to 1 % by lower rates. By noise iris alone gained, by dropout and weight
-decay none."""
+"""The noise that is tried against overfitting where lower rates have been, standard deviation in scaled units. Lower
+rates gained 0.3 to 1.5 % on wine, breast cancer and iris from starts at PCA, noise 2 % on iris and nothing on the
+others, dropout nothing, and weight decay next to nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
