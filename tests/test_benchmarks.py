@@ -22,6 +22,7 @@ SMALL = {
     "end_to_end.py": SMALL_SEARCH,
     "ray_overhead.py": "--repeats 1 --counts 1 2",
     "default_quality.py": "--only iris --epochs 1",
+    "other_autoencoders.py": "--only iris --libraries MLPRegressor",
     "gpu_check.py": "--epochs 1 --no-tests",
 }
 """What makes each script's load small."""
