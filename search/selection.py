@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+import numpy as np
 import pandas as pd
 
 from ae_model.errors import UserError
@@ -12,7 +13,7 @@ from search.files import replace_file
 from search.ledger import DIVERGED, FAILED, FINISHED
 from search.paired_test import SIGNIFICANCE, corrected_p_value
 from search.settings_files import search_settings
-from search.tables import configuration_labels, load_folds, load_trials
+from search.tables import configuration_labels, load_folds, load_trials, ranks
 
 Rule = Literal["best", "one-se", "smallest-code"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")
@@ -118,7 +119,8 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
     """
     # What is not finished counts by what it has reached; diverged and failed trials have no result.
     able = trials["val_mse_mean"].notna() & ~trials["status"].isin([DIVERGED, FAILED])
-    ranked = trials[able].sort_values(["val_mse_mean", "number"])
+    ranked = trials[able].assign(place=ranks(trials.loc[able, "val_mse_mean"].to_numpy(np.float64)))
+    ranked = ranked.sort_values(["place", "number"])
     if ranked.empty:
         raise UserError("no trial has a complete epoch, so there is nothing to select. Run the search to continue it.")
     ranked = ranked.assign(label=configuration_labels(ranked))

@@ -22,6 +22,8 @@ FOLD_COLUMNS = [
 ]  # fmt: skip
 START_GAIN = 0.01
 """By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
+ROUNDING = 1e-6
+"""By what part the results of equal trials may differ: a network computes in float32."""
 EPOCH_COLUMNS = ["trial_id", "number", "epoch", "fold", "train_mse", "val_mse", "val_fve", "dead_code_units"]
 
 
@@ -72,10 +74,27 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
     )
     trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
     trials = trials.join(summary, on="trial_id")
-    ranked = trials["val_mse_mean"].where(trials["status"] == FINISHED)
-    trials["rank"] = ranked.rank(method="min")
+    trials["rank"] = ranks(trials["val_mse_mean"].where(trials["status"] == FINISHED).to_numpy())
     integers = dict.fromkeys(("schedule_epochs", "epochs", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]
+
+
+def ranks(val_mse_mean: np.ndarray) -> np.ndarray:
+    """The rank of each trial, 1 for the lowest MSE; NaN where there is no MSE.
+
+    Trials are equal, and share the lower rank, where the difference is rounding: such are all that do not leave PCA.
+
+    Example:
+        >>> ranks(np.array([0.3, np.nan, 0.1, 0.1 + 1e-9]))
+        array([ 3., nan,  1.,  1.])
+    """
+    result = np.full(len(val_mse_mean), np.nan)
+    first, rank = -np.inf, 0
+    for place, trial in enumerate(np.argsort(val_mse_mean)[: np.count_nonzero(~np.isnan(val_mse_mean))], 1):
+        if val_mse_mean[trial] > first * (1 + ROUNDING):
+            first, rank = val_mse_mean[trial], place
+        result[trial] = rank
+    return result
 
 
 def configuration_labels(trials: pd.DataFrame) -> list[str]:

@@ -113,6 +113,14 @@ def test_equal_trials_go_by_number(rule: Rule) -> None:
     assert select_winner(trials.iloc[::-1], folds, rule).trial_id == "a"
 
 
+def test_trials_that_differ_by_rounding_are_equal() -> None:
+    """A network that does not leave PCA is no better for having a hidden layer: the first such trial wins."""
+    values = {"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0, 3.0 - 1e-7], "c": [1.0, 2.0, 2.9]}
+    for names, winner in (("ab", "a"), ("abc", "c")):
+        trials, folds = _tables({name: (values[name], 2, 5, "finished") for name in names})
+        assert select_winner(trials, folds, "best").trial_id == winner
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_order_of_rows_does_not_matter(rule: Rule) -> None:
     """Shuffled tables give the same selection."""
