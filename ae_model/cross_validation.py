@@ -189,10 +189,8 @@ class CrossValidation:
     def _start(self) -> dict[int, EpochRecord]:
         """The records of epoch 0: what PCA's weights give before the first step."""
         groups = [group for group in self._groups if self._from_pca.intersection(c for c, _ in group.members)]
-        records = self._records(groups, [_evaluate(group, self._folds) for group in groups], sorted(self._from_pca))
-        for c, record in records.items():
-            self._has_ended(c, record)  # what is not a gain on PCA is none
-        return records
+        # Patience begins after the first epoch: Adam's first steps lead away from PCA, often for several epochs.
+        return self._records(groups, [_evaluate(group, self._folds) for group in groups], sorted(self._from_pca))
 
     def _records(
         self, groups: Sequence["_Group"], results: Sequence[Tensor], configurations: Sequence[int]

@@ -94,7 +94,7 @@ def more_epochs(
         return None
     last = int(finished["epochs"].max())
     changes = {}
-    if search.max_epochs is not None:
+    if search.max_epochs is not None and search.max_epochs < 2 * last:
         changes["search.max_epochs"] = 2 * last
     if search.max_steps is not None or search.max_epochs is None:
         changes["search.max_steps"] = 2 * (search.max_steps or DEFAULT_STEPS)
@@ -121,12 +121,15 @@ def beyond_pca(
     if better.any() or pd.isna(winner["pca_p_value"]):
         return None
     finding = "Nothing here beats PCA significantly"
-    if search_on and len(set(space.init)) == 1 and space.output_activation in PCA_OUTPUTS:
+    if not search_on:
+        return Advice(finding=finding, changes={})
+    if len(set(space.init)) == 1 and space.output_activation in PCA_OUTPUTS:
         other = "the start at PCA" if space.init == ["random"] else "a random start"
         return Advice(finding=finding, aim=f"to try {other} too", changes={"space.init": ["pca", "random"]})
     widest = max((width for hidden in _hidden(finished) for width in hidden), default=0)
-    if search_on and widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
-        wider = _with_hidden(space, (2 * widest,) if widest else (64,))
+    if widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
+        width = 2 * widest or 64
+        wider = _with_hidden(space, (width,)) if not space.widths else {"space.widths": sorted({*space.widths, width})}
         return Advice(finding=finding, aim="to try wider layers", changes=wider)
     n = int(winner["code_size"])
     components = f"{n} component{'s' * (n != 1)}"
@@ -144,7 +147,7 @@ def against_overfitting(
     before, after = _at(curves, "val_mse", best), _at(curves, "val_mse", last)
     # The start of a training, epoch 0, has no training MSE.
     trained = _at(curves, "train_mse", last).mean() - _at(curves, "train_mse", max(best, 1)).mean()
-    if not (_clearly_above(after, before) and trained < 0):
+    if not (_clearly_above(after, before) and trained < 0) or falling_trials(curves):
         return None
     rate = float(winner["learning_rate"])
     changes: dict[str, Any] = {}

@@ -24,14 +24,21 @@ if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need ne
     from search.finish import SearchResult
     from search.selection import Selection
 
+SAME = 1e-5
+"""By what part of PCA's MSE a model that is PCA may differ from it: it computes in float32."""
 MAX_TIED = 5
 """Trials tied with the winner that are named; all are in selection.json."""
 _CHOICES = ("hidden", "code", "start", "rate", "batch", "decay", "schedule", "dropout", "noise", "mask")
 """Columns of the table that are shown where they vary."""
 
 
-def trials_table(trials: pd.DataFrame) -> Table:
-    """Trials as a table for the terminal: what was tried, as far as it varies, and what it gave."""
+def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
+    """Trials as a table for the terminal: what was tried, as far as it varies, and what it gave.
+
+    Args:
+        trials: What `load_trials` returned, in the order of the rows.
+        top: The number of rows; all trials if None.
+    """
     columns: dict[str, list[str]] = {
         "rank": _numbers(trials["rank"], ".0f"),
         "trial": list(trials["trial_id"]),
@@ -42,19 +49,22 @@ def trials_table(trials: pd.DataFrame) -> Table:
         "rate": _numbers(trials["learning_rate"], "g"),
         "batch": _numbers(trials["batch_size"], "d"),
         "decay": _numbers(trials["weight_decay"], "g"),
-        "schedule": list(trials["learning_rate_schedule"]),
+        "schedule": [
+            name if pd.isna(epochs) else f"{name} {epochs}"
+            for name, epochs in zip(trials["learning_rate_schedule"], trials["schedule_epochs"], strict=True)
+        ],
         "dropout": _numbers(trials["dropout"].where(trials["hidden_depth"] > 0), "g"),
         "noise": _numbers(trials["noise_std"], "g"),
         "mask": _numbers(trials["mask_fraction"], "g"),
         "epoch": _numbers(trials["best_epoch"], ".0f"),
         "validation MSE": [
-            f"{mean:.5f} ± {se:.5f}" if pd.notna(mean) else ""
+            f"{_mse(mean)} ± {_mse(se)}" if pd.notna(mean) else ""
             for mean, se in zip(trials["val_mse_mean"], trials["val_mse_se"], strict=True)
         ],
         "FVE": _numbers(trials["val_fve_mean"], ".3f"),
-        "PCA": _numbers(trials["pca_val_mse_mean"], ".5f"),
+        "PCA": ["" if pd.isna(mse) else _mse(mse) for mse in trials["pca_val_mse_mean"]],
         "vs PCA": [
-            "" if pd.isna(p_value) else _verdict(mean - pca, p_value, "unsure")
+            "" if pd.isna(p_value) else "same" if p_value == 1 else _verdict(mean - pca, p_value, "unsure")
             for mean, pca, p_value in zip(
                 trials["val_mse_mean"], trials["pca_val_mse_mean"], trials["pca_p_value"], strict=True
             )
@@ -75,7 +85,7 @@ def trials_table(trials: pd.DataFrame) -> Table:
     for name in shown:
         is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "schedule", "vs PCA", "status")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
-    for row in zip(*shown.values(), strict=True):
+    for row in list(zip(*shown.values(), strict=True))[:top]:
         table.add_row(*row)
     return table
 
@@ -92,9 +102,9 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}"
         + (f", and {s.n_unfinished} by what they have reached so far:" if s.n_unfinished else ":"),
         f"  {s.label} (trial {s.trial_id})",
-        f"  validation MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, FVE {s.val_fve_mean:.3f}, "
+        f"  validation MSE {_mse(s.val_mse_mean)} ± {_mse(s.val_mse_se)}, FVE {s.val_fve_mean:.3f}, "
         f"best epoch {s.best_epoch}",
-        f"  PCA at equal code size: MSE {s.pca_val_mse_mean:.5f}{_pca_verdict(s)}",
+        f"  PCA at equal code size: MSE {_mse(s.pca_val_mse_mean)}{_pca_verdict(s)}",
     ]
     if s.n_better:
         better = "1 trial is" if s.n_better == 1 else f"{s.n_better} trials are"
@@ -145,7 +155,7 @@ def evaluation_text(evaluation: "Evaluation") -> str:
     return "\n".join(
         [
             f"{e.data if e.other_data else 'Test set'} ({e.n_test} sample{'s' * (e.n_test != 1)}): "
-            f"MSE {e.mse:.5f} ± {e.mse_se:.5f}{explained}",
+            f"MSE {_mse(e.mse)} ± {_mse(e.mse_se)}{explained}",
             f"  {psnr}{e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
             *_beside_pca(e),
         ]
@@ -155,9 +165,12 @@ def evaluation_text(evaluation: "Evaluation") -> str:
 def _beside_pca(e: "Evaluation") -> list[str]:
     if e.pca_mse is None or e.pca_difference is None or e.pca_difference_se is None or e.mean_mse is None:
         return ["  not compared with PCA: the data that the model was made from cannot be read, and it keeps no PCA"]
-    difference = f"(difference {e.pca_difference:+.5f} ± {e.pca_difference_se:.5f})"
+    sign = "-" if e.pca_difference < 0 else "+"
+    difference = f"(difference {sign}{_mse(abs(e.pca_difference))} ± {_mse(e.pca_difference_se)})"
     if e.mse >= e.mean_mse:
         verdict = "no better than the mean: try other learning rates or widths"
+    elif abs(e.pca_difference) <= SAME * e.pca_mse:
+        verdict = "the same as PCA: training gained nothing on its start"
     elif abs(e.pca_difference) <= 1.96 * e.pca_difference_se:
         verdict = f"cannot be told apart from PCA {difference}"
     elif e.pca_difference < 0:
@@ -165,8 +178,8 @@ def _beside_pca(e: "Evaluation") -> list[str]:
     else:
         verdict = f"worse than PCA {difference}: try other widths or rates"
     return [
-        f"  PCA with {e.code_size} components: MSE {e.pca_mse:.5f}, FVE {e.pca_fve:.3f}; "
-        f"the mean alone: MSE {e.mean_mse:.5f}",
+        f"  PCA with {e.code_size} components: MSE {_mse(e.pca_mse)}, FVE {e.pca_fve:.3f}; "
+        f"the mean alone: MSE {_mse(e.mean_mse)}",
         f"  {verdict}",
     ]
 
@@ -197,7 +210,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     console.print()
     console.print(model_summary(load_model(result.model_dir)))
     console.print()
-    console.print(trials_table(trials.sort_values(["rank", "number"]).head(10)))
+    console.print(trials_table(trials.sort_values(["rank", "number"]), 10))
     if len(trials) > 10:
         console.print(f"… and {len(trials) - 10} more: ae-search trials {shlex.quote(str(result.directory))}")
     ended = Counter(trials["status"])
@@ -241,14 +254,14 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
             f"sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}.",
             argument="sort",
         )
-    trials = trials.sort_values([sort, "number"] if sort != "number" else sort).head(top or len(trials))
+    trials = trials.sort_values([sort, "number"] if sort != "number" else sort)
     if format_ == "csv":
-        print(trials.to_csv(index=False), end="")  # for a pipe, without rich's wrapping
+        print(trials.head(top or len(trials)).to_csv(index=False), end="")  # for a pipe, without rich's wrapping
     elif format_ == "json":
-        rows = trials.astype(object).where(trials.notna(), None).to_dict("records")
+        rows = trials.head(top or len(trials)).astype(object).where(trials.notna(), None).to_dict("records")
         print(json.dumps(rows, indent=2, default=int))  # not pandas' own, which rounds
     elif format_ == "table":
-        _console().print(trials_table(trials))
+        _console().print(trials_table(trials, top))
     else:
         raise UserError(f"format_ must be table, csv or json, but is {format_!r}.", argument="format_")
 
@@ -266,8 +279,8 @@ def status_text(directory: str | Path) -> str:
     if len(ended):
         best = ended.assign(label=configuration_labels(ended)).sort_values(["rank", "number"]).iloc[0]
         lines.append(
-            f"best so far: {best['label']} (trial {best['trial_id']}), validation MSE {best['val_mse_mean']:.5f} "
-            f"± {best['val_mse_se']:.5f}, PCA {best['pca_val_mse_mean']:.5f}"
+            f"best so far: {best['label']} (trial {best['trial_id']}), validation MSE {_mse(best['val_mse_mean'])} "
+            f"± {_mse(best['val_mse_se'])}, PCA {_mse(best['pca_val_mse_mean'])}"
         )
     if at_work:
         lines.append("a search is running here")
@@ -284,6 +297,11 @@ def _status(trials: pd.DataFrame, at_work: bool) -> "pd.Series[Any]":
 def _console() -> Console:
     """Standard output; what is wider than the terminal is left to the terminal rather than cut."""
     return Console(highlight=False, soft_wrap=True, width=250)
+
+
+def _mse(value: float) -> str:
+    """An MSE with five digits after the point, where it is not so large that they mean nothing."""
+    return f"{value:.5f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
 def _numbers(column: "pd.Series[Any]", pattern: str) -> list[str]:

@@ -183,9 +183,11 @@ class Ledger:
 
 
 def _mean_curves(connection: sqlite3.Connection) -> dict[str, np.ndarray]:
-    """The mean validation MSE of each trial after each of its epochs, NaN where a fold diverged."""
+    """The mean validation MSE of each trial after each of its epochs, NaN where a fold diverged; without its start."""
     errors: dict[str, list[float | None]] = defaultdict(list)
-    for trial_id, val_mse in connection.execute("SELECT trial_id, val_mse FROM epochs ORDER BY trial_id, epoch, fold"):
+    for trial_id, val_mse in connection.execute(
+        "SELECT trial_id, val_mse FROM epochs WHERE epoch > 0 ORDER BY trial_id, epoch, fold"
+    ):
         errors[trial_id].append(val_mse)
     n_splits = connection.execute("SELECT coalesce(max(fold), 0) + 1 FROM epochs").fetchone()[0]
     # By NumPy, as in the workers: SQLite adds up in another way.

@@ -11,6 +11,8 @@ from search.settings import SearchSettings
 
 LEAST_IQR = 0.01
 """A column whose interquartile range is less than this, in scaled units, is squeezed by its extreme values."""
+MOST_IQRS = 1000
+"""A value so many interquartile ranges from the median outweighs all that is usual, where these are the unit."""
 _MAX_ROWS = 5000
 """So many rows say what the quartiles of a column are."""
 _MAX_NAMED = 3
@@ -31,14 +33,15 @@ def resolved_scaling(settings: SearchSettings, dataset: Dataset) -> str:
 def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
     """Notes on the columns of a table whose bulk is squeezed into next to nothing by a few extreme values.
 
-    What is squeezed so hardly counts in any error, and is not learned. Three columns are named and the others counted.
+    What is squeezed so hardly counts in any error, and is not learned. By "robust", where the bulk keeps its size, the
+    extreme values count for more than all else. Three columns are named and the others counted.
     There is no note on images, nor on a column whose middle half is one value, such as sparse counts.
 
     Args:
         dataset: The samples.
         scaling: The kind of scaling, as in `fit_scaling`.
     """
-    if scaling not in ("range", "standard") or _is_images(dataset):
+    if scaling == "none" or _is_images(dataset):
         return []
     values = dataset.development
     scale = fit_scaling(values, scaling=scaling).scale
@@ -46,7 +49,11 @@ def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
     if len(values) > _MAX_ROWS:
         some = values[np.random.default_rng(0).choice(len(values), _MAX_ROWS, replace=False)]
     low, median, high = np.percentile(some.astype(np.float64), (25, 50, 75), axis=0)
-    squeezed = np.flatnonzero((high > low) & ((high - low) * scale < LEAST_IQR))
+    if scaling == "robust":
+        largest = np.abs(np.stack([values.min(axis=0), values.max(axis=0)]) - median).max(axis=0)
+        squeezed = np.flatnonzero((high > low) & (largest * scale > MOST_IQRS))
+    else:
+        squeezed = np.flatnonzero((high > low) & ((high - low) * scale < LEAST_IQR))
     notes = []
     for column in squeezed[:_MAX_NAMED]:
         of_column = values[:, column].astype(np.float64)
@@ -56,12 +63,17 @@ def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
         names = dataset.feature_names
         notes.append(
             f"{dataset.name}, column {f'{column} (counted from 0)' if names is None else repr(names[column])}: a few "
-            f"extreme values (such as {extreme:.3g}) squeeze the middle half of all into {part} % of its range. "
-            'Clean them; or, if they are right, set data.scaling = "robust".'
+            f"extreme values (such as {extreme:.3g}) "
+            + (
+                "outweigh all other columns. "
+                if scaling == "robust"
+                else f"squeeze the middle half of all into {part} % of its range. "
+            )
+            + "Clean them, or leave the column out."
         )
     if len(squeezed) > _MAX_NAMED:
         more = len(squeezed) - _MAX_NAMED
-        notes.append(f"{dataset.name}: extreme values squeeze {more} more column{'s' * (more > 1)} in the same way.")
+        notes.append(f"{dataset.name}: extreme values do so in {more} more column{'s' * (more > 1)}.")
     return notes
 
 

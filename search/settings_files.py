@@ -151,13 +151,21 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise UserError(f"--set takes section.key=value, but got {override!r}. Example: --set search.n_splits=10")
-    try:
-        (value,) = tomllib.loads(f"value = {text}").values()
-    except (RecursionError, ValueError):  # not TOML, or more than one value
-        value = text.strip()
+    value = _toml_or_text(text)
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):  # a shell took the quotes
+        value = [_toml_or_text(item) for item in value[1:-1].split(",")]
     *sections, last = key.strip().split(".")
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
             raise UserError(f"--set {override}: {section} is a value, not a section. Use section.key=value.")
     content[last] = value
+
+
+def _toml_or_text(text: str) -> Any:
+    """The value that a text is in TOML; the text itself where it is none."""
+    try:
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except (RecursionError, ValueError):  # not TOML, or more than one value
+        return text.strip()
+    return value

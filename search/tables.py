@@ -22,7 +22,7 @@ FOLD_COLUMNS = [
 ]  # fmt: skip
 START_GAIN = 0.01
 """By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
-ROUNDING = 1e-6
+ROUNDING = 1e-5
 """By what part the results of equal trials may differ: a network computes in float32."""
 EPOCH_COLUMNS = ["trial_id", "number", "epoch", "fold", "train_mse", "val_mse", "val_fve", "dead_code_units"]
 

@@ -52,7 +52,8 @@ def make_packs(trials: Mapping[str, Configuration], *, n_rows: int) -> list[dict
     """
     kinds: dict[tuple[object, ...], list[str]] = defaultdict(list)
     for trial_id, configuration in trials.items():
-        kinds[stack_kind(configuration)].append(trial_id)
+        # A schedule of another length is another trial: it must not change who the others are together with.
+        kinds[stack_kind(configuration), configuration.schedule_epochs].append(trial_id)
     packs = []
     for ids in kinds.values():
         ids.sort(key=lambda trial_id: (-trials[trial_id].n_parameters, trial_id))

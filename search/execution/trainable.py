@@ -77,7 +77,7 @@ def _train(
             _report(trial_ids, unsent, ended, seconds())
             unsent, ended, last_report = [], [], now
             epoch = max(record.epoch for record in records.values())
-            if now - last_checkpoint >= options.checkpoint_every_s and epoch < pack.max_epochs:
+            if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
                 last_checkpoint = time.perf_counter()
     if unsent:

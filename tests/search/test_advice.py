@@ -116,6 +116,7 @@ def test_a_search_that_leaves_nothing_to_try(tmp_path: Path) -> None:
         ({}, {"search.max_steps": 2 * DEFAULT_STEPS}),
         ({"max_steps": 300}, {"search.max_steps": 600}),
         ({"max_steps": 300, "max_epochs": 90}, {"search.max_epochs": 2 * N_EPOCHS, "search.max_steps": 600}),
+        ({"max_steps": 300, "max_epochs": 900}, {"search.max_steps": 600}),
     ],
 )
 def test_curves_that_still_fall(tmp_path: Path, search: dict[str, int], changes: dict[str, int]) -> None:
