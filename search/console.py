@@ -127,6 +127,8 @@ def _pca_verdict(selection: "Selection") -> str:
     difference, p_value = selection.pca_difference, selection.pca_p_value
     if difference is None or p_value is None:
         return ""
+    if p_value == 1:
+        return ", the same"
     sure = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
     verdict = _verdict(-difference, p_value, "cannot be told apart")
     return f", {verdict if p_value > SIGNIFICANCE else f'significantly {verdict}'} ({sure})"

@@ -13,7 +13,7 @@ from search.files import replace_file
 from search.ledger import DIVERGED, FAILED, FINISHED
 from search.paired_test import SIGNIFICANCE, corrected_p_value
 from search.settings_files import search_settings
-from search.tables import configuration_labels, load_folds, load_trials, ranks
+from search.tables import ROUNDING, configuration_labels, load_folds, load_trials, ranks
 
 Rule = Literal["best", "one-se", "smallest-code"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")
@@ -152,14 +152,15 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
 
 
 def paired_differences(folds: pd.DataFrame, winner: str) -> pd.DataFrame:
-    """Validation MSE of each trial less the winner's: a row per `trial_id`, a column per fold.
+    """Validation MSE of each trial less the winner's, 0 where it is rounding: a row per `trial_id`, a column per fold.
 
     Args:
         folds: What `load_folds` returned.
         winner: The winner's `trial_id`.
     """
     by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
-    return by_fold - by_fold.loc[winner]
+    differences = by_fold - by_fold.loc[winner]
+    return differences.mask(differences.abs() <= ROUNDING * by_fold.loc[winner], 0.0)
 
 
 def _known(value: float) -> float | None:

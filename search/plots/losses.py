@@ -48,7 +48,9 @@ def training_loss(
             )
             lowest_epoch = validation["epoch"].iloc[int(validation["mean"].argmin())]
             best = validation[validation["epoch"] == (lowest_epoch if best_epoch is None else best_epoch)].iloc[0]
-            axes.plot(best["epoch"], best["mean"], "o", color=BLUE, label=f"best epoch: {best['epoch']:.0f}")
+            axes.plot(
+                best["epoch"], best["mean"], "o", color=BLUE, clip_on=False, label=f"best epoch: {best['epoch']:.0f}"
+            )
         axes.set_yscale("log")
         if pca_mse is not None and math.isfinite(pca_mse):
             lowest = axes.dataLim.minposy / FAR_BELOW
@@ -67,7 +69,9 @@ def training_loss(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlim(left=0)
         axes.set_title(
-            "Retraining on all development data, and cross-validation" if len(losses) else "Cross-validation"
+            "Retraining on all development data, and cross-validation"
+            if len(losses)
+            else "Cross-validation: the start at PCA is best"
         )
         figure.legend(loc="outside lower center", ncols=2)
 
