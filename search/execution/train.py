@@ -31,8 +31,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     ledger.set_status([t for t, s in ledger.standing().items() if t in plan.trials and s.status == FAILED], PENDING)
     asked = _ask(plan, ledger)
     if not asked:
-        n = len(plan.trials)
-        progress.say(f"{'The configuration is' if n == 1 else f'All {n} configurations are'} trained already")
+        progress.say("Nothing is left to train")
         write_tables(directory)
         return
     resources = plan.settings.resources

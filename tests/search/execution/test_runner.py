@@ -145,7 +145,7 @@ def test_a_search_in_which_nothing_finishes(
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 1
-    assert capsys.readouterr() == ("", f"ae-search: {caught.value}\n")
+    assert capsys.readouterr() == ("", f"Nothing is left to train\nae-search: {caught.value}\n")
 
 
 def test_a_quiet_search(table_csv: Path, tmp_path: Path) -> None:
