@@ -42,9 +42,9 @@ def wine(_: np.random.Generator) -> np.ndarray:
     ("make", "low", "high"),
     [
         pytest.param(curved, 0.0, 0.75, id="curved"),
-        pytest.param(wine, 0.7, 0.95, id="wine"),
-        pytest.param(linear, 0.97, 1.0001, id="linear"),
-        pytest.param(noise, 0.9, 1.0001, id="noise"),
+        pytest.param(wine, 0.7, 0.95, marks=pytest.mark.slow, id="wine"),
+        pytest.param(linear, 0.97, 1.0001, marks=pytest.mark.slow, id="linear"),
+        pytest.param(noise, 0.9, 1.0001, marks=pytest.mark.slow, id="noise"),
     ],
 )
 def test_the_winner_beside_pca(
