@@ -16,7 +16,7 @@ from ae_model.errors import UserError
 from search.ledger import ENDED, FINISHED, RUNNING
 from search.ledger_file import is_running
 from search.paired_test import SIGNIFICANCE
-from search.tables import configuration_labels, load_epochs, load_trials
+from search.tables import ROUNDING, configuration_labels, load_epochs, load_trials
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need ne
     from search.finish import SearchResult
     from search.selection import Selection
 
-SAME = 1e-5
-"""By what part of PCA's MSE a model that is PCA may differ from it: it computes in float32."""
 MAX_TIED = 5
 """Trials tied with the winner that are named; all are in selection.json."""
 _CHOICES = ("hidden", "code", "start", "rate", "batch", "decay", "schedule", "dropout", "noise", "mask")
@@ -171,7 +169,7 @@ def _beside_pca(e: "Evaluation") -> list[str]:
     difference = f"(difference {sign}{_mse(abs(e.pca_difference))} ± {_mse(e.pca_difference_se)})"
     if e.mse >= e.mean_mse:
         verdict = "no better than the mean: try other learning rates or widths"
-    elif abs(e.pca_difference) <= SAME * e.pca_mse:
+    elif abs(e.pca_difference) <= ROUNDING * e.pca_mse:
         verdict = "the same as PCA: training gained nothing on its start"
     elif abs(e.pca_difference) <= 1.96 * e.pca_difference_se:
         verdict = f"cannot be told apart from PCA {difference}"

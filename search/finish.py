@@ -57,8 +57,11 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
         plots.validation_mse(trials, load_folds(directory), selection.trial_id, picture)
     if trained_trial(directory / "best") != (selection.trial_id, selection.best_epoch):
         n = selection.best_epoch
-        how_long = f"for {n} epoch{'s' * (n != 1)}" if n else "as it starts, at PCA: no epoch is better by 1 %"
-        progress.say(f"Retraining {selection.label} {how_long}")
+        progress.say(
+            f"Retraining {selection.label} for {n} epoch{'s' * (n != 1)}"
+            if n
+            else f"Keeping {selection.label} as it starts: no epoch is better by 1 %"
+        )
     model_dir = retrain_and_draw(directory, data=dataset, selection=selection)
     return SearchResult(
         directory=directory,

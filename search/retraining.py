@@ -1,5 +1,6 @@
 """Winner -> model directory: trained on the whole development set for its best number of epochs."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,9 @@ from search.selection import Rule, Selection, last_rule, select
 from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.tables import load_trials
+
+_OF_THE_MODEL = ("layer_sizes", "hidden_activation", "code_activation", "output_activation")
+"""What a model directory says of a configuration by itself."""
 
 
 def retrain(
@@ -90,15 +94,7 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
         metadata={
             "trial_id": trial,
             "epochs": epochs,
-            "learning_rate": configuration.learning_rate,
-            "batch_size": configuration.batch_size,
-            "init": configuration.init,
-            "weight_decay": configuration.weight_decay,
-            "learning_rate_schedule": configuration.learning_rate_schedule,
-            "schedule_epochs": configuration.schedule_epochs,
-            "dropout": configuration.dropout,
-            "noise_std": configuration.noise_std,
-            "mask_fraction": configuration.mask_fraction,
+            **{name: value for name, value in asdict(configuration).items() if name not in _OF_THE_MODEL},
             "seed": settings.seed,
             "data": settings.data.model_dump(),
             "scaling": kind,

@@ -59,7 +59,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
                 Pack(
                     trials=together,
                     targets={t: asked[t] for t in together if t in asked},
-                    patience=next((p for t in together if (p := plan.lengths[t].patience)), None),
+                    patience=plan.lengths[next(iter(together))].patience,
                 )
                 for together in everything
             ]
@@ -82,7 +82,9 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
 
 def _ask(plan: Plan, ledger: Ledger) -> dict[str, int]:
     """The next round; the ledger's statuses say who is in it."""
-    standing = ledger.standing(plan.settings.search.min_gain)
+    # Without patience the curves need not be read.
+    is_patient = any(length.patience for length in plan.lengths.values())
+    standing = ledger.standing(plan.settings.search.min_gain if is_patient else None)
     asked = next_round(plan.lengths, standing)
     ledger.set_status([t for t in asked if standing[t].status == FINISHED], PENDING)
     ledger.set_status([t for t in plan.trials if t not in asked and standing[t].status not in ENDED], FINISHED)
