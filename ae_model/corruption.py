@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ae_model.configuration import Configuration
-from ae_model.random_fields import field_keys, keyed_words, mix_, standard_normal, threshold
+from ae_model.random_fields import field_keys, keyed_words, random_bits, standard_normal, threshold
 
 NOISE, MASK, FIRST_LAYER = 0, 1, 2
 """The numbers of the fields: of the input's noise, of its mask, and of the first layer's dropout, with those of the
@@ -108,9 +108,7 @@ class Corruption:
                 torch.empty_like(like, dtype=torch.int32),
             )
         words, scratch = self._integers[key]
-        units = self._unit_words[:, field, None, : like.shape[2]]
-        torch.add(self._row_words[:, field, :, None], units, out=words)
-        return mix_(words, scratch)
+        return random_bits(self._row_words[:, field], self._unit_words[:, field, : like.shape[2]], words, scratch)
 
 
 def corruption(

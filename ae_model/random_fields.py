@@ -50,19 +50,21 @@ def mix_(words: Int[Tensor, "..."], scratch: Int[Tensor, "..."]) -> Int[Tensor, 
 
 
 def random_bits(
-    keys: Int[Tensor, "members 2"], rows: Int[Tensor, "members batch"], n_units: int
+    row_words: Int[Tensor, "members batch"],
+    unit_words: Int[Tensor, "members units"],
+    words: Int[Tensor, "members batch units"],
+    scratch: Int[Tensor, "members batch units"],
 ) -> Int[Tensor, "members batch units"]:
-    """A field's random 32-bit integers, uniform over all of them, for each member's own rows.
+    """A field's random 32-bit integers, uniform over all of them.
 
     Args:
-        keys: The member's key for rows, and that for units, as `field_keys` gives them.
-        rows: The numbers of the rows.
-        n_units: How many units there are.
+        row_words: The numbers of the rows, by `keyed_words`.
+        unit_words: The numbers of the units.
+        words: Where the integers go.
+        scratch: Is overwritten.
     """
-    units = torch.arange(n_units, dtype=torch.int32, device=keys.device)
-    row_words, unit_words = keyed_words(rows, keys[:, :1]), keyed_words(units, keys[:, 1:])
-    words = row_words[:, :, None] + unit_words[:, None, :]
-    return mix_(words, torch.empty_like(words))
+    torch.add(row_words[:, :, None], unit_words[:, None, :], out=words)
+    return mix_(words, scratch)
 
 
 def threshold(probability: float) -> int:

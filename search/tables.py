@@ -24,6 +24,21 @@ START_GAIN = 0.01
 """By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
 ROUNDING = 1e-5
 """By what part the results of equal trials may differ: a network computes in float32."""
+_LABELS = {
+    "hidden_activation": "{} hidden",
+    "code_activation": "{} code",
+    "init": "{} start",
+    "learning_rate": "rate {:g}",
+    "batch_size": "batch {}",
+    "weight_decay": "decay {:g}",
+    "learning_rate_schedule": "{}",
+    "dropout": "dropout {:g}",
+    "noise_std": "noise {:g}",
+    "mask_fraction": "mask {:g}",
+}
+"""How a label says what tells a trial from others."""
+_OF_HIDDEN = ("hidden_activation", "dropout")
+"""What means nothing without a hidden layer."""
 EPOCH_COLUMNS = ["trial_id", "number", "epoch", "fold", "train_mse", "val_mse", "val_fve", "dead_code_units"]
 
 
@@ -99,40 +114,23 @@ def ranks(val_mse_mean: np.ndarray) -> np.ndarray:
 
 def configuration_labels(trials: pd.DataFrame) -> list[str]:
     """What to call each trial: its layer sizes, and what else varies among the trials."""
-    names = (
-        "code_activation", "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "noise_std",
-        "mask_fraction",
-    )  # fmt: skip
-    varies = {name for name in names if len(trials[name].unique()) > 1}
     deep = trials[trials["hidden_depth"] > 0]
-    varies |= {name for name in ("hidden_activation", "dropout") if len(deep[name].unique()) > 1}
-    if len(trials["schedule_epochs"].dropna().unique()) > 1:  # a search that was run again with more epochs
-        varies |= {"learning_rate_schedule", "schedule_epochs"}
+    # A search that was run again with more epochs has schedules of several lengths.
+    lengths = len(trials["schedule_epochs"].dropna().unique()) > 1
+    varies = [
+        name
+        for name in _LABELS
+        if len((deep if name in _OF_HIDDEN else trials)[name].unique()) > 1
+        or (lengths and name == "learning_rate_schedule")
+    ]
     labels = []
     for _, row in trials.iterrows():
         parts = [str(row["layer_sizes"])]
-        if "hidden_activation" in varies and row["hidden_depth"]:
-            parts.append(f"{row['hidden_activation']} hidden")
-        if "code_activation" in varies:
-            parts.append(f"{row['code_activation']} code")
-        if "init" in varies:
-            parts.append(f"{row['init']} start")
-        if "learning_rate" in varies:
-            parts.append(f"rate {row['learning_rate']:g}")
-        if "batch_size" in varies:
-            parts.append(f"batch {row['batch_size']}")
-        if "weight_decay" in varies:
-            parts.append(f"decay {row['weight_decay']:g}")
-        if "learning_rate_schedule" in varies:
-            length = f" of {row['schedule_epochs']} epochs"
-            has_length = "schedule_epochs" in varies and pd.notna(row["schedule_epochs"])
-            parts.append(f"{row['learning_rate_schedule']}{length if has_length else ''}")
-        if "dropout" in varies and row["hidden_depth"]:
-            parts.append(f"dropout {row['dropout']:g}")
-        if "noise_std" in varies:
-            parts.append(f"noise {row['noise_std']:g}")
-        if "mask_fraction" in varies:
-            parts.append(f"mask {row['mask_fraction']:g}")
+        for name in varies:
+            if row["hidden_depth"] or name not in _OF_HIDDEN:
+                parts.append(_LABELS[name].format(row[name]))
+            if name == "learning_rate_schedule" and lengths and pd.notna(row["schedule_epochs"]):
+                parts[-1] += f" of {row['schedule_epochs']} epochs"
         labels.append(", ".join(parts))
     return labels
 

@@ -23,7 +23,7 @@ from ae_model.activations import ACTIVATIONS
 from ae_model.autoencoder import layer_activations
 from ae_model.cross_validation import CrossValidation
 from ae_model.patience import Patience, epochs_without_gain
-from ae_model.random_fields import field_keys, random_bits
+from ae_model.random_fields import field_keys, keyed_words, random_bits
 from ae_model.training import batch_order, initial_generator
 
 CONFIGURATION = Configuration(layer_sizes=(4, 5, 2), code_activation="relu", learning_rate=1e-2)
@@ -78,7 +78,10 @@ def slow_training_output(
     """The reconstruction in training: of the corrupted batch, with dropout after every hidden layer's activation."""
 
     def uniform(field: int, n_units: int) -> torch.Tensor:
-        bits = random_bits(keys[None, field], index[None], n_units)[0]
+        row_words = keyed_words(index[None], keys[None, field, :1])
+        unit_words = keyed_words(torch.arange(n_units), keys[None, field, 1:])
+        words = torch.empty(1, len(index), n_units, dtype=torch.int32)
+        (bits,) = random_bits(row_words, unit_words, words, torch.empty_like(words))
         return (bits.double() + 2**31) / 2**32
 
     n_features = batch.shape[1]

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ae_model.random_fields import field_keys, random_bits, standard_normal, threshold
+from ae_model.random_fields import field_keys, keyed_words, random_bits, standard_normal, threshold
 
 
 def keys(seed: int = 0, fold: int = 0, epoch: int = 1, field: int = 0) -> Tensor:
@@ -14,9 +14,16 @@ def keys(seed: int = 0, fold: int = 0, epoch: int = 1, field: int = 0) -> Tensor
     return torch.from_numpy(field_keys(seed=seed, fold=fold, epoch=epoch, n_fields=5)[None, field])
 
 
+def field(keys: Tensor, rows: Tensor, n_units: int) -> Tensor:
+    """A field `(members, rows, units)` for each member's own rows."""
+    row_words, unit_words = keyed_words(rows, keys[:, :1]), keyed_words(torch.arange(n_units), keys[:, 1:])
+    words = torch.empty(*rows.shape, n_units, dtype=torch.int32)
+    return random_bits(row_words, unit_words, words, torch.empty_like(words))
+
+
 def bits(n_rows: int, n_units: int, **of: int) -> np.ndarray:
     """A field `(rows, units)` for the rows 0, 1, ..."""
-    return random_bits(keys(**of), torch.arange(n_rows)[None], n_units)[0].numpy()
+    return field(keys(**of), torch.arange(n_rows)[None], n_units)[0].numpy()
 
 
 def uniform(field: np.ndarray) -> np.ndarray:
@@ -41,17 +48,17 @@ def test_the_bits_are_those_of_the_published_hash() -> None:
     row_words = lowbias32(rows.numpy().astype(np.uint32) ^ row_key)
     unit_words = lowbias32(np.arange(50, dtype=np.uint32) ^ unit_key)
     expected = lowbias32(row_words[:, :, None] + unit_words[:, None, :])
-    np.testing.assert_array_equal(random_bits(members, rows, 50).numpy().view(np.uint32), expected)
+    np.testing.assert_array_equal(field(members, rows, 50).numpy().view(np.uint32), expected)
 
 
 def test_a_number_follows_from_row_and_unit_alone() -> None:
     """Not from the order of rows, the size of the batch, the other members, or how many units there are."""
     whole = bits(1000, 60)
     order = np.random.default_rng(0).permutation(1000)
-    np.testing.assert_array_equal(random_bits(keys(), torch.from_numpy(order)[None], 60)[0].numpy(), whole[order])
+    np.testing.assert_array_equal(field(keys(), torch.from_numpy(order)[None], 60)[0].numpy(), whole[order])
     for chunk in np.array_split(order, 7):
         others = torch.from_numpy(np.stack([chunk[::-1].copy(), chunk]))
-        found = random_bits(torch.cat([keys(fold=3), keys()]), others, 23)[1].numpy()
+        found = field(torch.cat([keys(fold=3), keys()]), others, 23)[1].numpy()
         np.testing.assert_array_equal(found, whole[chunk, :23])
     np.testing.assert_array_equal(
         field_keys(seed=1, fold=2, epoch=3, n_fields=9)[:4], field_keys(seed=1, fold=2, epoch=3, n_fields=4)
@@ -93,9 +100,7 @@ def test_rows_columns_epochs_folds_seeds_and_fields_are_independent() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_normal_numbers(dtype: torch.dtype) -> None:
     """By SciPy's inverse of the distribution function; the extreme integers are finite and of equal size."""
-    words = torch.cat(
-        [random_bits(keys(), torch.arange(300)[None], 100).flatten(), torch.tensor([-(2**31), 2**31 - 1])]
-    )
+    words = torch.cat([field(keys(), torch.arange(300)[None], 100).flatten(), torch.tensor([-(2**31), 2**31 - 1])])
     words = words.to(torch.int32)
     found = standard_normal(words.clone(), torch.empty(words.shape, dtype=dtype)).double().numpy()
     expected = stats.norm.ppf((np.floor(uniform(words.numpy()) * 2**24) + 0.5) / 2**24)
