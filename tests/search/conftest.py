@@ -9,6 +9,7 @@ import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from search import SearchResult, SearchSettings, parse_settings, run_search
 from search.cli import main
@@ -26,6 +27,21 @@ def local_ray() -> Iterator[None]:
 
     with connected_ray(None, ResourceSettings(max_concurrent_trials=2)):
         yield
+
+
+@pytest.fixture(scope="session")
+def p_by_hand() -> Callable[[np.ndarray], float]:
+    """Nadeau and Bengio's corrected resampled t-test with n2/n1 = (n/k) / (n - n/k), of the differences in k folds."""
+
+    def p_value(d: np.ndarray) -> float:
+        k = len(d)
+        if np.all(d == d[0]):
+            return float(d[0] == 0)
+        ratio = (1 / k) / (1 - 1 / k)
+        t = sum(d) / k / ((1 / k + ratio) * sum((d - sum(d) / k) ** 2) / (k - 1)) ** 0.5
+        return float(2 * (1 - stats.t(df=k - 1).cdf(abs(t))))
+
+    return p_value
 
 
 @pytest.fixture(scope="session")

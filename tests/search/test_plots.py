@@ -1,6 +1,7 @@
 """search.plots: every picture is a PNG that shows what was given and can be read, from the smallest to the largest."""
 
 import itertools
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,15 @@ from matplotlib.text import Text
 from PIL import Image
 from scipy import stats
 
+from ae_model import Configuration
 from search import plots
 from search.plots.code_sizes import SHOWN_VARIANCE, spread
 from search.plots.features import feature_positions
 from search.plots.figures import BLUE, MAX_BARS, three_digits
+from search.tables import TRIAL_COLUMNS
+
+DEFAULTS = Configuration(layer_sizes=(64, 8))
+"""What says nothing of a trial that a picture shows."""
 
 
 def _check(path: Path) -> np.ndarray:
@@ -69,17 +75,8 @@ def _tables(means: np.ndarray, n_splits: int = 5) -> tuple[pd.DataFrame, pd.Data
             "number": range(1, n + 1),
             "layer_sizes": [f"64-{i}-8" for i in range(n)],
             "hidden_depth": 1,
-            "hidden_activation": "relu",
+            **{name: value for name, value in asdict(DEFAULTS).items() if name in TRIAL_COLUMNS[5:]},
             "code_activation": generator.choice(["relu", "linear"], n),
-            "init": "random",
-            "learning_rate": 0.001,
-            "batch_size": 64,
-            "weight_decay": 0.0,
-            "learning_rate_schedule": "constant",
-            "schedule_epochs": np.nan,
-            "dropout": 0.0,
-            "noise_std": 0.0,
-            "mask_fraction": 0.0,
             "val_mse_mean": values.mean(axis=1),
             "val_mse_se": values.std(axis=1, ddof=1) / np.sqrt(n_splits),
             "pca_val_mse_mean": 0.05,

@@ -1,7 +1,8 @@
 """search.selection: the rules on tables made by hand, and what is tied with the winner."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from search.ledger import DIVERGED, FINISHED, Ledger
 from search.paired_test import SIGNIFICANCE
 from search.selection import RULES, Rule, Selection, select, select_winner
 from search.settings_files import parse_settings, to_toml
+from search.tables import TRIAL_COLUMNS
+
+DEFAULTS = Configuration(layer_sizes=(20, 8))
+"""What is no matter of a choice."""
 
 K = 4
 
@@ -46,17 +51,7 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
                 "layer_sizes": f"20-{number}-{code_size}",
                 "code_size": code_size,
                 "hidden_depth": 1,
-                "hidden_activation": "relu",
-                "code_activation": "relu",
-                "init": "random",
-                "learning_rate": 0.001,
-                "batch_size": 64,
-                "weight_decay": 0.0,
-                "learning_rate_schedule": "constant",
-                "schedule_epochs": np.nan,
-                "dropout": 0.0,
-                "noise_std": 0.0,
-                "mask_fraction": 0.0,
+                **{name: value for name, value in asdict(DEFAULTS).items() if name in TRIAL_COLUMNS[5:]},
                 "n_parameters": n_parameters,
                 "best_epoch": number + 2,
                 "val_mse_mean": np.mean(values),
@@ -136,7 +131,7 @@ def test_nothing_to_choose_from() -> None:
         select_winner(trials, folds)
 
 
-def test_the_tied_are_those_with_a_large_p_value() -> None:
+def test_the_tied_are_those_with_a_large_p_value(p_by_hand: Callable[[np.ndarray], float]) -> None:
     """Tied is each finished trial but the winner whose corrected p-value is above the level, with its numbers."""
     trials, folds = _tables(TRIALS)
     for rule in RULES:
@@ -144,8 +139,8 @@ def test_the_tied_are_those_with_a_large_p_value() -> None:
         expected = {}
         for name in trials.loc[trials["status"] == "finished", "trial_id"]:
             d = np.array(TRIALS[name][0]) - np.array(TRIALS[selection.trial_id][0])
-            if name != selection.trial_id and _p_by_hand(d) > SIGNIFICANCE:
-                expected[name] = (d.mean(), _p_by_hand(d))
+            if name != selection.trial_id and p_by_hand(d) > SIGNIFICANCE:
+                expected[name] = (d.mean(), p_by_hand(d))
         assert {str(tied["trial_id"]) for tied in selection.tied} == set(expected)
         for tied in selection.tied:
             difference, p_value = expected[str(tied["trial_id"])]
@@ -163,16 +158,6 @@ def test_a_smaller_winner_owns_up_to_better_trials() -> None:
     selection = select_winner(*tables, "one-se")
     assert (selection.trial_id, selection.n_better, selection.tied) == ("small", 1, [])
     assert select_winner(*tables, "best").n_better == 0
-
-
-def _p_by_hand(d: np.ndarray) -> float:
-    """Nadeau and Bengio's corrected resampled t-test with n2/n1 = (n/k) / (n - n/k)."""
-    k = len(d)
-    if np.all(d == d[0]):
-        return float(d[0] == 0)
-    ratio = (1 / k) / (1 - 1 / k)
-    t = sum(d) / k / ((1 / k + ratio) * sum((d - sum(d) / k) ** 2) / (k - 1)) ** 0.5
-    return float(2 * (1 - stats.t(df=k - 1).cdf(abs(t))))
 
 
 @pytest.fixture
@@ -204,12 +189,12 @@ def test_select_writes_what_it_returns(searched: Path) -> None:
     assert json.loads((searched / "selection.json").read_text())["rule"] == "best"
 
 
-def test_the_comparison_with_pca(searched: Path) -> None:
+def test_the_comparison_with_pca(searched: Path, p_by_hand: Callable[[np.ndarray], float]) -> None:
     """It is the test of the winner's folds against PCA's; a file of a version without it can still be read."""
     selection = select(searched, "best")
     difference = np.array(TRIALS["best"][0]) - 12.0
     assert selection.pca_difference == pytest.approx(difference.mean())
-    assert selection.pca_p_value == pytest.approx(_p_by_hand(difference))
+    assert selection.pca_p_value == pytest.approx(p_by_hand(difference))
     path = searched / "selection.json"
     content = json.loads(path.read_text())
     del content["pca_difference"], content["pca_p_value"]
