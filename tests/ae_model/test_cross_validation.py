@@ -18,7 +18,7 @@ from ae_model import (
     make_folds,
     pca_baseline,
 )
-from ae_model import cross_validation as module
+from ae_model import groups as module
 from ae_model.activations import ACTIVATIONS
 from ae_model.autoencoder import layer_activations
 from ae_model.cross_validation import CrossValidation
