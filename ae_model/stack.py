@@ -14,11 +14,9 @@ from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_act
 from ae_model.configuration import Configuration, check_training_options, checked_layer_sizes
 from ae_model.corruption import Corruption, corruption
 from ae_model.errors import UserError
+from ae_model.matrices import Pair, as_matrices, pair, product, stored_shape
 from ae_model.padding import padded_sizes, stack_kind
 from ae_model.pca_start import PcaStart, start_parameters, starts_at_pca
-
-_Pair = tuple[Tensor, Tensor]
-"""Matrices and their transposes: a step takes dozens of these, and making such a view takes a microsecond."""
 
 
 class AutoencoderStack:
@@ -93,7 +91,7 @@ class AutoencoderStack:
         self._adam_rules = [adam_rule(c, n) for c, n in zip(configurations, n_batches, strict=True)]
         self._adam_calls = self._make_adam_calls([0.0] * g)
         self._corruption = corruption(first, (*widths, *widths[-2::-1]), g, device)
-        self._buffers: dict[int, tuple[list[_Pair], list[_Pair]]] = {}
+        self._buffers: dict[int, tuple[list[Pair], list[Pair]]] = {}
 
     def begin_epoch(self, *, seed: int, folds: Sequence[int], epoch: int) -> None:
         """Take the random numbers of an epoch; must come before its steps where dropout, noise or mask is not 0.
@@ -110,7 +108,7 @@ class AutoencoderStack:
         self, x: Float[Tensor, "members batch input"]
     ) -> tuple[Float[Tensor, "members batch input"], Float[Tensor, "members batch code"]]:
         """Reconstructions and codes of each member's own batch; both are overwritten by the next call."""
-        values, _ = self._forward(_pair(x))
+        values, _ = self._forward(pair(x))
         return values[-1][0], values[self._code_layer][0]
 
     def train_step(
@@ -135,11 +133,11 @@ class AutoencoderStack:
         """
         random = self._corruption
         if random is None:
-            values, seen = self._forward(_pair(x))
+            values, seen = self._forward(pair(x))
         else:
             assert index is not None, "dropout, noise and mask need the numbers of the samples"
             random.begin_step(index)
-            values, seen = self._forward(_pair(random.corrupted(x)), random)
+            values, seen = self._forward(pair(random.corrupted(x)), random)
         preactivations, gradients = self._buffers[x.shape[1]]
         gradient = gradients[-1]
         errors = torch.sub(values[-1][0], x, out=gradient[0])
@@ -154,10 +152,10 @@ class AutoencoderStack:
             if random is not None and random.drops(layer):
                 random.drop_gradient_(layer, gradient[0])
             chosen.backward(gradient[0], (values if chosen.from_output else preactivations)[layer][0])
-            _product(seen[layer][::-1], gradient, out=self._weight_gradient_pairs[layer])
+            product(seen[layer][::-1], gradient, out=self._weight_gradient_pairs[layer])
             torch.sum(gradient[0], 1, keepdim=True, out=self._bias_gradients[layer])
             if layer:
-                gradient = _product(gradient, self._weight_pairs[layer][::-1], out=gradients[layer - 1])
+                gradient = product(gradient, self._weight_pairs[layer][::-1], out=gradients[layer - 1])
         self._adam_step(batch)
         return squared_error
 
@@ -238,31 +236,28 @@ class AutoencoderStack:
         )
         return [(torch.from_numpy(weight), torch.from_numpy(bias)) for weight, bias in layers]
 
-    def _forward(self, x: _Pair, random: Corruption | None = None) -> tuple[list[_Pair], list[_Pair]]:
+    def _forward(self, x: Pair, random: Corruption | None = None) -> tuple[list[Pair], list[Pair]]:
         """The value of every layer for x, and what every layer sees, in buffers that are kept for each batch size."""
         g, rows, _ = x[0].shape
         if rows not in self._buffers:
             # The last layer's values meet x, element by element, and so are stored as x is.
-            shapes = [_stored((g, rows, n_out)) for _, n_out in self._layers[:-1]] + [tuple(x[0].shape)]
+            shapes = [stored_shape((g, rows, n_out)) for _, n_out in self._layers[:-1]] + [tuple(x[0].shape)]
             outputs, gradients = (
-                [
-                    _pair(_as_matrices(torch.empty(shape, device=x[0].device, dtype=x[0].dtype), rows))
-                    for shape in shapes
-                ]
+                [pair(as_matrices(torch.empty(shape, device=x[0].device, dtype=x[0].dtype), rows)) for shape in shapes]
                 for _ in range(2)
             )
             self._buffers[rows] = outputs, gradients
         outputs, _ = self._buffers[rows]
-        values: list[_Pair] = []
+        values: list[Pair] = []
         seen = [x]
         for weight, bias, chosen, out in zip(
             self._weight_pairs, self._bias_pairs, self._activations, outputs, strict=True
         ):
-            _product(seen[-1], weight, bias, out=out)
+            product(seen[-1], weight, bias, out=out)
             value = chosen.apply(out[0])
-            values.append(out if value is out[0] else _pair(value))
+            values.append(out if value is out[0] else pair(value))
             if random is not None and random.drops(layer := len(values) - 1):
-                seen.append(_pair(random.dropped(layer, value)))
+                seen.append(pair(random.dropped(layer, value)))
             else:
                 seen.append(values[-1])
         return values, seen
@@ -270,20 +265,20 @@ class AutoencoderStack:
     def _make_views(self) -> None:
         """Make the views of the flat tensors; they must be made again where these are replaced."""
         self.weights, self.biases = self._views(self._flat)
-        self._weight_pairs, self._bias_pairs = [_pair(w) for w in self.weights], [_pair(b) for b in self.biases]
+        self._weight_pairs, self._bias_pairs = [pair(w) for w in self.weights], [pair(b) for b in self.biases]
         weight_gradients, self._bias_gradients = self._views(self._flat_gradient)
-        self._weight_gradient_pairs = [_pair(w) for w in weight_gradients]
+        self._weight_gradient_pairs = [pair(w) for w in weight_gradients]
 
     def _views(self, flat: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Weights `(g, in, out)` and biases `(g, 1, out)` of each layer as views of one flat tensor."""
         tensors = self._tensors(flat)
-        weights = [_as_matrices(w, n_in) for w, (n_in, _) in zip(tensors[::2], self._layers, strict=True)]
+        weights = [as_matrices(w, n_in) for w, (n_in, _) in zip(tensors[::2], self._layers, strict=True)]
         return weights, tensors[1::2]
 
     def _tensors(self, flat: Tensor) -> list[Tensor]:
         """Weight and bias of each layer as they are stored, one after the other."""
         g = len(self.members)
-        shapes = [shape for n_in, n_out in self._layers for shape in (_stored((g, n_in, n_out)), (g, 1, n_out))]
+        shapes = [shape for n_in, n_out in self._layers for shape in (stored_shape((g, n_in, n_out)), (g, 1, n_out))]
         return [part.view(s) for part, s in zip(torch.split(flat, [math.prod(s) for s in shapes]), shapes, strict=True)]
 
     def _make_adam_calls(self, steps_taken: Sequence[float]) -> list[AdamCall]:
@@ -304,33 +299,3 @@ class AutoencoderStack:
         for call in self._adam_calls:
             if batch < call.n_batches:
                 call.step()
-
-
-def _stored(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """How matrices of this shape are stored: long side innermost.
-
-    A product is fastest where it writes long rows: by MKL with AVX-512, 64 x 128 by 128 x 28 takes 79 microseconds for
-    ten members, and 57 where 28 x 64 is written.
-    """
-    g, rows, columns = shape
-    return (g, rows, columns) if columns >= rows else (g, columns, rows)
-
-
-def _as_matrices(stored: Tensor, rows: int) -> Tensor:
-    """Stored matrices as matrices of so many rows."""
-    return stored if stored.shape[1] == rows else stored.mT
-
-
-def _pair(matrices: Tensor) -> _Pair:
-    return matrices, matrices.mT
-
-
-def _product(a: _Pair, b: _Pair, bias: _Pair | None = None, *, out: _Pair) -> _Pair:
-    """Write a @ b (+ bias) into `out` in the way it is stored: torch is slow where it is to write a transposed view."""
-    by_rows = out[0].is_contiguous()
-    first, second, stored = (a[0], b[0], out[0]) if by_rows else (b[1], a[1], out[1])
-    if bias is None:
-        torch.bmm(first, second, out=stored)
-    else:
-        torch.baddbmm(bias[0] if by_rows else bias[1], first, second, out=stored)
-    return out
