@@ -43,7 +43,7 @@ def test_a_continued_pack_is_the_undisturbed_one(
     stop: int, stack_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a stop at any epoch, through a file, every value of every later epoch has the same bits."""
-    monkeypatch.setattr("ae_model.cross_validation.MAX_STACK_STATE_BYTES", stack_bytes)
+    monkeypatch.setattr("ae_model.groups.MAX_STACK_STATE_BYTES", stack_bytes)
     whole = list(_pack())
     first = _pack()
     file = CheckpointFile(str(tmp_path), ["a", "b"], {"device": "cpu"})
@@ -58,7 +58,7 @@ def test_a_continued_pack_is_the_undisturbed_one(
 @pytest.mark.parametrize("stack_bytes", [1, 3000, 2**24], ids=["one by one", "in groups", "all at once"])
 def test_who_has_diverged_stays_out(stack_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A configuration that diverged before the stop is not trained again; the other goes on as if alone."""
-    monkeypatch.setattr("ae_model.cross_validation.MAX_STACK_STATE_BYTES", stack_bytes)
+    monkeypatch.setattr("ae_model.groups.MAX_STACK_STATE_BYTES", stack_bytes)
     rates = (1e-3, float("inf"))
     whole = list(_pack(rates=rates))
     first = _pack(rates=rates)
