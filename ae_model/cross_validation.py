@@ -81,13 +81,16 @@ class CrossValidation:
         values: The samples, as in `cross_validate`; so are all arguments but the next and the last.
         configurations: The configurations, all of one kind (`padding.stack_kind`).
         folds: What `make_folds` returned.
-        max_epochs: The number of passes over each fold's training rows, >= 1.
+        max_epochs: The number of passes over each fold's training rows, >= 1; a number for each configuration where
+            some are to be trained no further than others.
         seed: The seed of initial weights, batch order, dropout, noise and mask.
         value_range: The values' fixed range.
         scaling: How the values are scaled.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
         patience: How long a configuration without a schedule may go without a gain; for ever if None.
+        first_fold: The number of the first of these folds, which with the seed determines weights and orders: not 0
+            where others come before them.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
@@ -100,25 +103,29 @@ class CrossValidation:
         configurations: Sequence[Configuration],
         *,
         folds: Sequence[Fold],
-        max_epochs: int,
+        max_epochs: int | Sequence[int],
         seed: int,
         value_range: tuple[float, float] | None = None,
         scaling: str = "range",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         patience: Patience | None = None,
+        first_fold: int = 0,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self._folds, self._max_epochs, self._seed = folds, max_epochs, seed
+        self._folds, self._seed, self._first_fold = folds, seed, first_fold
         self._patience = patience
         self._batch_size, self._n_configurations = configurations[0].batch_size, len(configurations)
+        self._last_epochs = [max_epochs] * len(configurations) if isinstance(max_epochs, int) else list(max_epochs)
         self._schedule_ends = [c.schedule_epochs for c in configurations]
         scalings = fold_scalings(values, folds, value_range, scaling)
         totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
         self._totals = np.where(totals > 0, totals, np.nan)
         self._n_train_values = np.array([len(fold.train) for fold in folds]) * values.shape[1]
         self._n_validation_values = np.array([len(fold.validation) for fold in folds]) * values.shape[1]
-        self._groups = make_groups(values, configurations, folds, scalings, seed, torch.device(device), dtype)
+        self._groups = make_groups(
+            values, configurations, folds, scalings, seed, torch.device(device), dtype, first_fold=first_fold
+        )
         self._from_pca = {c for c, configuration in enumerate(configurations) if starts_at_pca(configuration)}
         self._best, self._without_gain = np.full(len(configurations), np.inf), np.zeros(len(configurations), np.int64)
         self._epoch = -1  # the start is still to be looked at
@@ -133,12 +140,20 @@ class CrossValidation:
             self._epoch = 0
             if self._from_pca:
                 return self._start()
-        if self._epoch >= self._max_epochs or not self._groups:
+        # Those that end here are dropped as late as this: in the state of the last epoch there are still all of them,
+        # so that any of them can go on from it.
+        if self._epoch < max(self._last_epochs):
+            self._drop({c for c in self.configurations_left() if self._last_epochs[c] <= self._epoch})
+        if self._epoch >= max(self._last_epochs) or not self._groups:
             raise StopIteration
         self._epoch += 1
-        orders = [batch_order(f.train, seed=self._seed, fold=k, epoch=self._epoch) for k, f in enumerate(self._folds)]
+        numbers = range(self._first_fold, self._first_fold + len(self._folds))
+        orders = [
+            batch_order(fold.train, seed=self._seed, fold=number, epoch=self._epoch)
+            for number, fold in zip(numbers, self._folds, strict=True)
+        ]
         for group in self._groups:
-            group.stack.begin_epoch(seed=self._seed, folds=[k for _, k in group.members], epoch=self._epoch)
+            group.stack.begin_epoch(seed=self._seed, folds=[numbers[k] for _, k in group.members], epoch=self._epoch)
         results = [train_and_evaluate(group, self._folds, orders, self._batch_size) for group in self._groups]
         records = self._records(self._groups, results, self.configurations_left())
         self._drop({c for c, record in records.items() if self._has_ended(c, record)})

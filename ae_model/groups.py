@@ -71,6 +71,8 @@ def make_groups(
     seed: int,
     device: torch.device,
     dtype: torch.dtype,
+    *,
+    first_fold: int = 0,
 ) -> list[Group]:
     """The groups of all folds of configurations of one kind.
 
@@ -82,6 +84,7 @@ def make_groups(
         seed: The seed of the initial weights.
         device: Where to train.
         dtype: The type of the weights.
+        first_fold: The number of the first fold, from which initial weights follow.
     """
     first = configurations[0]
     assert len({stack_kind(c) for c in configurations}) == 1, "the configurations must be of one kind"
@@ -94,7 +97,7 @@ def make_groups(
         stack = AutoencoderStack(
             [configurations[c] for c, _ in chosen],
             n_batches=[n_batches[k] for _, k in chosen],
-            generators=[initial_generator(seed, k) for _, k in chosen],
+            generators=[initial_generator(seed, first_fold + k) for _, k in chosen],
             starts=[starts[k] for _, k in chosen],
             device=device,
             dtype=dtype,
