@@ -13,7 +13,7 @@ from typing import Any
 
 from ae_model.data import Dataset, source_name
 from ae_model.errors import UserError
-from ae_model.pca import pca_baseline
+from search.baselines import enter_baselines
 from search.code_sizes import write_code_sizes
 from search.execution.checkpoints import make_folder
 from search.execution.machine import usable_cpus
@@ -88,11 +88,7 @@ def enter_plan(plan: Plan, ledger: Ledger, directory: Path) -> None:
     _write_text(directory / "settings.toml", to_toml(plan.settings))
     _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
     write_code_sizes(plan.code_sizes, directory)
-    known = ledger.baseline_sizes()
-    if missing := [size for size in plan.code_sizes.code_sizes if size not in known]:
-        values, design = plan.dataset.development, plan.design
-        baseline = pca_baseline(values, design.folds, missing, design.value_range, scaling=design.scaling)
-        ledger.put_baseline(missing, baseline)
+    enter_baselines(plan, ledger, plan.code_sizes.code_sizes)
 
 
 def _move_aside(directory: Path) -> Path:

@@ -4,7 +4,6 @@ import json
 import sqlite3
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from ae_model.configuration import Configuration, EpochRecord
 from ae_model.patience import epochs_without_gain
@@ -24,7 +24,11 @@ DIVERGED = "diverged"
 FAILED = "failed"
 RUNNING = "running"
 PENDING = "pending"
-ENDED = (FINISHED, DIVERGED, FAILED)
+STOPPED = "stopped"
+ENDED = (FINISHED, DIVERGED, FAILED, STOPPED)
+_FIRST_FOLDS = """fold < coalesce(
+    (SELECT json_extract(value, '$."search.n_splits"') FROM search WHERE key = 'definition'), 1000000000)"""
+"""A trial's own folds: those of its repeats have the numbers that follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,26 @@ class Standing:
     """The last epoch that is recorded of it, 0 if there is none."""
     without_gain: int = 0
     """How many epochs have gone by since the last gain, if that was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """What a trial has given up to an epoch; fewer epochs where it ended before, none where it failed."""
+
+    epochs: Int[np.ndarray, " n"]
+    """The numbers of the epochs, rising; from 0 where the start was looked at, else from 1."""
+    val_mse: Float[np.ndarray, "n n_splits"]
+    """Scaled units squared; NaN where a fold diverged."""
+    val_fve: Float[np.ndarray, "n n_splits"]
+
+    def curve(self) -> Float[np.ndarray, " n"]:
+        """The mean validation MSE after each of the epochs."""
+        mean: np.ndarray = self.val_mse.mean(axis=1)  # by NumPy, as in the workers: SQLite adds up in another way
+        return mean
+
+    def trained_curve(self) -> Float[np.ndarray, " m"]:
+        """The same without the start."""
+        return self.curve()[self.epochs > 0]
 
 
 class Ledger:
@@ -97,26 +121,56 @@ class Ledger:
                 ],
             )
 
-    def standing(self, min_gain: float | None = None) -> dict[str, Standing]:
-        """How far each trial is, in the order of their numbers.
+    def standing(self, min_gain: float | None = None, trials: Iterable[str] | None = None) -> dict[str, Standing]:
+        """How far trials are with their first folds, in the order of their numbers.
 
         Args:
             min_gain: What a gain is, as in `Patience`; if None, epochs without one are not counted.
+            trials: The ids of the trials; all if None.
         """
         with self._transaction() as connection:
+            ids = None if trials is None else json.dumps(list(trials))
+            chosen = "1" if ids is None else "trial_id IN (SELECT value FROM json_each(:ids))"
             rows = connection.execute(
-                "SELECT trial_id, status, coalesce(max(epoch), 0) FROM trials LEFT JOIN epochs USING (trial_id) "
-                "GROUP BY trial_id ORDER BY number"
+                "SELECT trial_id, status, coalesce(max(epoch), 0) FROM trials "
+                f"LEFT JOIN (SELECT trial_id, epoch FROM epochs WHERE {_FIRST_FOLDS} AND {chosen}) USING (trial_id) "
+                f"WHERE {chosen} GROUP BY trial_id ORDER BY number",
+                {"ids": ids},
             ).fetchall()
-            curves: Mapping[str, np.ndarray] = {} if min_gain is None else _mean_curves(connection)
+        outcomes = {} if min_gain is None else self.outcomes({trial_id: 10**9 for trial_id, _, _ in rows})
         return {
             trial_id: Standing(
                 status=status,
                 epochs=epochs,
-                without_gain=epochs_without_gain(curves.get(trial_id, ()), min_gain or 0.0),
+                without_gain=epochs_without_gain(outcomes[trial_id].trained_curve(), min_gain or 0.0)
+                if outcomes
+                else 0,
             )
             for trial_id, status, epochs in rows
         }
+
+    def repeated_epochs(self, trials: Iterable[str]) -> dict[str, int]:
+        """The last epoch that is recorded of each trial's repeats, 0 if there is none."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT value, coalesce(max(epoch), 0) FROM json_each(?) LEFT JOIN "
+                f"(SELECT trial_id, epoch FROM epochs WHERE NOT {_FIRST_FOLDS}) ON trial_id = value GROUP BY value",
+                (json.dumps(list(trials)),),
+            )
+            return dict(rows.fetchall())
+
+    def outcomes(self, targets: Mapping[str, int]) -> dict[str, Outcome]:
+        """What trials have given with their first folds, each up to an epoch."""
+        with self._transaction() as connection:
+            rows = connection.execute(
+                "SELECT trial_id, epoch, val_mse, val_fve FROM json_each(?) JOIN epochs ON trial_id = key "
+                f"WHERE epoch <= json_each.value AND {_FIRST_FOLDS} ORDER BY trial_id, epoch, fold",
+                (json.dumps(dict(targets)),),
+            ).fetchall()
+        by_trial: dict[str, list[tuple[int, float | None, float | None]]] = {trial_id: [] for trial_id in targets}
+        for trial_id, *values in rows:
+            by_trial[trial_id].append(tuple(values))
+        return {trial_id: _outcome(values) for trial_id, values in by_trial.items()}
 
     def set_status(self, trial_ids: Iterable[str], status: str) -> None:
         """Note what has become of trials, or is to become of them, without a report."""
@@ -125,17 +179,29 @@ class Ledger:
                 "UPDATE trials SET status = ? WHERE trial_id = ?", [(status, trial_id) for trial_id in trial_ids]
             )
 
-    def baseline_sizes(self) -> set[int]:
-        """The code sizes whose baseline is stored."""
+    def note_stopped(self, stopped: Mapping[str, tuple[int, float]]) -> None:
+        """Note which trials have been given up, and no others: the rung after which each was, and its forecast."""
         with self._transaction() as connection:
-            return {size for (size,) in connection.execute("SELECT DISTINCT code_size FROM baselines")}
+            connection.execute(
+                "UPDATE trials SET status = ?, rung = NULL, forecast = NULL WHERE status = ?", (PENDING, STOPPED)
+            )
+            connection.executemany(
+                "UPDATE trials SET status = ?, rung = ?, forecast = ? WHERE trial_id = ? AND status NOT IN (?, ?)",
+                [(STOPPED, rung, _finite(value), t, DIVERGED, FAILED) for t, (rung, value) in stopped.items()],
+            )
 
-    def put_baseline(self, code_sizes: Sequence[int], pca_val_mse: np.ndarray) -> None:
-        """Store PCA's validation MSE `(code_sizes, n_splits)`."""
+    def baseline_sizes(self, fold: int = 0) -> set[int]:
+        """The code sizes whose baseline in a fold is stored."""
+        with self._transaction() as connection:
+            rows = connection.execute("SELECT DISTINCT code_size FROM baselines WHERE fold = ?", (fold,))
+            return {size for (size,) in rows}
+
+    def put_baseline(self, code_sizes: Sequence[int], pca_val_mse: np.ndarray, first_fold: int = 0) -> None:
+        """Store PCA's validation MSE `(code_sizes, folds)`."""
         rows = [
             (code_size, fold, float(value))
             for code_size, values in zip(code_sizes, pca_val_mse, strict=True)
-            for fold, value in enumerate(values)
+            for fold, value in enumerate(values, first_fold)
         ]
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", rows)
@@ -149,19 +215,37 @@ class Ledger:
             )
 
     def record(
-        self, trial_id: str, records: Iterable[EpochRecord], *, host: str, fit_seconds: float, status: str = RUNNING
+        self,
+        trial_id: str,
+        records: Iterable[EpochRecord],
+        *,
+        host: str = "",
+        fit_seconds: float = 0.0,
+        status: str | None = RUNNING,
+        first_fold: int = 0,
     ) -> None:
-        """Store a report: epochs, and the trial's status; epochs that arrive twice are stored once."""
+        """Store a report: epochs, and the trial's status; epochs that arrive twice are stored once.
+
+        Args:
+            trial_id: The trial.
+            records: Its epochs.
+            host: Where it was trained.
+            fit_seconds: What it has taken so far.
+            status: What has become of it; None for a repeat, of which the epochs alone are stored.
+            first_fold: The number of the records' first fold.
+        """
         rows = [
             (trial_id, record.epoch, fold, *(_finite(v) for v in values))
             for record in records
             for fold, values in enumerate(
-                zip(record.train_mse, record.val_mse, record.val_fve, record.dead_code_units, strict=True)
+                zip(record.train_mse, record.val_mse, record.val_fve, record.dead_code_units, strict=True), first_fold
             )
         ]
         ended_at = None if status == RUNNING else time.time()
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            if status is None:
+                return
             connection.execute(
                 "UPDATE trials SET host = ?, fit_seconds = ?, status = ?, ended_at = ? WHERE trial_id = ?",
                 (host, fit_seconds, status, ended_at, trial_id),
@@ -182,16 +266,12 @@ class Ledger:
             yield connection
 
 
-def _mean_curves(connection: sqlite3.Connection) -> dict[str, np.ndarray]:
-    """The mean validation MSE of each trial after each of its epochs, NaN where a fold diverged; without its start."""
-    errors: dict[str, list[float | None]] = defaultdict(list)
-    for trial_id, val_mse in connection.execute(
-        "SELECT trial_id, val_mse FROM epochs WHERE epoch > 0 ORDER BY trial_id, epoch, fold"
-    ):
-        errors[trial_id].append(val_mse)
-    n_splits = connection.execute("SELECT coalesce(max(fold), 0) + 1 FROM epochs").fetchone()[0]
-    # By NumPy, as in the workers: SQLite adds up in another way.
-    return {t: np.array(values, np.float64).reshape(-1, n_splits).mean(axis=1) for t, values in errors.items()}
+def _outcome(rows: Sequence[tuple[int, float | None, float | None]]) -> Outcome:
+    """What a trial has given, of rows that are sorted by epoch and fold; a fold that diverged is NaN."""
+    epochs = np.array(sorted({epoch for epoch, _, _ in rows}), np.int64)
+    n_folds = len(rows) // max(len(epochs), 1)
+    val_mse, val_fve = (np.array([row[n] for row in rows], np.float64).reshape(-1, max(n_folds, 1)) for n in (1, 2))
+    return Outcome(epochs=epochs, val_mse=val_mse, val_fve=val_fve)
 
 
 @contextmanager

@@ -15,13 +15,13 @@ from search.identity import from_json, trial_id
 
 APPLICATION_ID = 0x61655365
 """Tells a ledger from other programs' SQLite files."""
-SCHEMA_VERSION = 2
-"""Since 2 a trial's id does not depend on the number of epochs that were asked for."""
+SCHEMA_VERSION = 3
+"""Since 2 a trial's id does not depend on the number of epochs that were asked for; since 3 trials can be stopped."""
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS search (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trials (
     trial_id TEXT PRIMARY KEY, number INTEGER NOT NULL, configuration TEXT NOT NULL, status TEXT NOT NULL,
-    error TEXT, host TEXT, fit_seconds REAL, started_at REAL, ended_at REAL
+    error TEXT, host TEXT, fit_seconds REAL, started_at REAL, ended_at REAL, rung INTEGER, forecast REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS epochs (
     trial_id TEXT NOT NULL REFERENCES trials, epoch INTEGER NOT NULL, fold INTEGER NOT NULL,
@@ -58,6 +58,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
                         _renew_ids(connection)
                     except (ValueError, TypeError, LookupError, AttributeError) as error:
                         raise unreadable(path, error) from error
+                if version in (1, 2):
+                    connection.execute("ALTER TABLE trials ADD COLUMN rung INTEGER")
+                    connection.execute("ALTER TABLE trials ADD COLUMN forecast REAL")
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
     except BaseException:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from ae_model.configuration import EpochRecord
 from search.execution.packs import Pack, epoch_seconds
 from search.execution.recorder import Heard
-from search.ledger import DIVERGED, ENDED, RUNNING, Standing
+from search.ledger import DIVERGED, ENDED, RUNNING, STOPPED, Standing
 from search.remaining import Remaining
 from search.tables import configuration_labels, load_trials
 
@@ -34,6 +34,13 @@ class Monitor:
         self._status: dict[str, str] = {}
         self._best: tuple[float, str] | None = None
         self._next_line = 0.0
+        self._round = 0
+        self._live: Progress | None = None
+        self._packs: Sequence[Pack] = ()
+        self._asked: Mapping[str, int] = {}
+        self._pack_of: Mapping[str, int] = {}
+        self._epochs: dict[str, int] = {}
+        self._remaining = Remaining(epochs=[], seconds=[])
 
     def say(self, text: str) -> None:
         """Print a message of one line or more."""
@@ -51,7 +58,7 @@ class Monitor:
             asked: The trials that are not done, with the epoch that each is to reach.
         """
         table = load_trials(directory)
-        self._labels = dict(zip(table["trial_id"], configuration_labels(table), strict=True))
+        self._labels = _labels(directory)
         self._status = {t: standing[t].status for t in trials if t not in asked}
         # Those that are not finished will come to the same again.
         best = table[table["val_mse_mean"].notna() & (table["status"] != DIVERGED)].nsmallest(1, "val_mse_mean")
@@ -66,26 +73,49 @@ class Monitor:
             + (f"; {more} of earlier settings stay{'s' * (more == 1)} in the table" if more else "")
         )
 
-    @contextmanager
-    def round(self, packs: Sequence[Pack], standing: Mapping[str, Standing], n_rows: int) -> Iterator[Heard]:
-        """Live progress while a round of packs is trained.
+    def begin_round(
+        self,
+        directory: Path,
+        packs: Sequence[Pack],
+        trials: Sequence[str],
+        standing: Mapping[str, Standing],
+        n_rows: int,
+    ) -> None:
+        """Take note of a round of packs, and say what it is.
 
         Args:
+            directory: The search's directory.
             packs: The packs, in the order in which they are started.
-            standing: How far each trial is at the start.
+            trials: Ids of all trials that have come up so far.
+            standing: How far each trial of the ledger is.
             n_rows: The number of training rows of all folds together.
-
-        Yields:
-            What is to be called after every report.
         """
+        self._round += 1
         asked = {trial_id: target for pack in packs for trial_id, target in pack.targets.items()}
-        pack_of = {trial_id: number for number, pack in enumerate(packs) for trial_id in pack.targets}
-        remaining = Remaining(
+        if self._round == 1:
+            self.searching(directory, trials, standing, asked)
+        else:
+            self._labels = {**self._labels, **_labels(directory)} if set(asked) - set(self._labels) else self._labels
+            self._status |= {t: standing[t].status for t in trials if t not in asked}
+            self.say(self._round_text(packs, asked, trials, standing))
+        self._asked, self._packs = asked, packs
+        self._pack_of = {trial_id: number for number, pack in enumerate(packs) for trial_id in pack.targets}
+        self._remaining = Remaining(
             epochs=[pack.max_epochs for pack in packs],
             seconds=[epoch_seconds(pack, n_rows) for pack in packs],
         )
         self._status |= dict.fromkeys(asked, "")
-        epochs = {trial_id: standing[trial_id].epochs for trial_id in asked}
+        self._epochs = {trial_id: 0 if packs[0].is_repeat else standing[trial_id].epochs for trial_id in asked}
+        if self._live is not None:
+            self._live.update(self._live.task_ids[0], total=sum(asked.values()), completed=sum(self._epochs.values()))
+
+    @contextmanager
+    def training(self) -> Iterator[Heard]:
+        """Live progress while rounds of packs are trained.
+
+        Yields:
+            What is to be called after every report, of a pack of the last round that was begun.
+        """
         live = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=20),
@@ -93,35 +123,51 @@ class Monitor:
             console=self._console,
             transient=True,
         )
-        task = live.add_task("starting Ray", total=sum(asked.values()))
-
-        def heard(trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
-            now = time.monotonic()
-            self._status[trial_id] = status
-            self._note_best(trial_id, records)
-            if status in ENDED:
-                epochs[trial_id] = asked[trial_id]
-            elif records:
-                epochs[trial_id] = records[-1].epoch
-            pack = pack_of[trial_id]
-            if status == RUNNING and not records:
-                remaining.begin(pack, now=now)
-            else:  # of a pack whose trials all diverge or fail nothing more is heard
-                remaining.reach(pack, min(epochs[t] for t in packs[pack].targets), now=now)
-            if self._console.is_terminal:
-                live.update(task, description=self._text(remaining.seconds(now)), completed=sum(epochs.values()))
-            elif now >= self._next_line:
-                self._next_line = now + LINE_INTERVAL_S
-                self.say(self._text(remaining.seconds(now)))
-
+        live.add_task("starting Ray", total=None)
         if self._console.is_terminal:
+            self._live = live
             live.start()
         try:
-            yield heard
+            yield self._heard
         finally:
-            if self._console.is_terminal:
+            if self._live is not None:
                 live.stop()
+                self._live = None
             self.say(self._text(None))
+
+    def _heard(self, trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
+        now = time.monotonic()
+        pack = self._pack_of[trial_id]
+        if not self._packs[pack].is_repeat:
+            self._note_best(trial_id, records)
+        self._status[trial_id] = status
+        if status not in (RUNNING, ""):
+            self._epochs[trial_id] = self._asked[trial_id]
+        elif records:
+            self._epochs[trial_id] = records[-1].epoch
+        if status == RUNNING and not records:
+            self._remaining.begin(pack, now=now)
+        else:  # of a pack whose trials all diverge or fail nothing more is heard
+            self._remaining.reach(pack, min(self._epochs[t] for t in self._packs[pack].targets), now=now)
+        if self._live is not None:
+            description = self._text(self._remaining.seconds(now))
+            self._live.update(self._live.task_ids[0], description=description, completed=sum(self._epochs.values()))
+        elif now >= self._next_line:
+            self._next_line = now + LINE_INTERVAL_S
+            self.say(self._text(self._remaining.seconds(now)))
+
+    def _round_text(
+        self, packs: Sequence[Pack], asked: Mapping[str, int], trials: Sequence[str], standing: Mapping[str, Standing]
+    ) -> str:
+        n = f"{len(asked)} trial{'s' * (len(asked) != 1)}"
+        if packs[0].is_repeat:
+            return f"Round {self._round}: {n} repeated on other folds"
+        n_stopped = sum(standing[t].status == STOPPED for t in trials)
+        stopped = f"; {n_stopped} stopped so far" if n_stopped else ""
+        new = sum(not standing[t].epochs for t in asked)
+        return (
+            f"Round {self._round}: {n} to epoch {max(asked.values())}{f', {new} of them new' if new else ''}{stopped}"
+        )
 
     def _note_best(self, trial_id: str, records: Sequence[EpochRecord]) -> None:
         for record in records:
@@ -139,6 +185,12 @@ class Monitor:
         if seconds_left:
             parts.append(f"about {_duration(seconds_left)} left")
         return ", ".join(parts)
+
+
+def _labels(directory: Path) -> dict[str, str]:
+    """What to call each trial, by its id."""
+    table = load_trials(directory)
+    return dict(zip(table["trial_id"], configuration_labels(table), strict=True))
 
 
 def _duration(seconds: float) -> str:

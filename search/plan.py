@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ae_model.configuration import Configuration
 from ae_model.data import Dataset, dataset_from_arrays, load_dataset
 from ae_model.errors import UserError
@@ -29,14 +31,18 @@ class Plan:
     definition: Mapping[str, Any]
     """What a trial's numbers depend on besides its configuration, by the settings' names; plain JSON values."""
     trials: Mapping[str, Configuration]
-    """Configurations by trial id, in the order of their numbers."""
-    lengths: Mapping[str, Length]
-    """How long each is trained."""
+    """The configurations that are known before training, by trial id, in the order of their numbers."""
 
     @property
     def n_training_rows(self) -> int:
         """Training rows of all folds together: the samples that an epoch of one configuration takes."""
         return sum(len(fold.train) for fold in self.design.folds)
+
+    def length(self, configuration: Configuration) -> Length:
+        """How long a configuration is trained."""
+        length = training_length(self.settings.search, self.design.folds, configuration.batch_size)
+        # A schedule is followed to its end: what it is like on the way says little.
+        return length if configuration.schedule_epochs is None else replace(length, patience=None)
 
 
 def make_plan(settings: SearchSettings, data: object = None) -> Plan:
@@ -86,6 +92,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         code_sizes=code_sizes,
         design=ValidationDesign(
             folds=folds,
+            repeated=_repeated_folds(len(dataset.development), search, settings.seed),
             seed=settings.seed,
             value_range=dataset.value_range,
             scaling=scaling,
@@ -93,14 +100,13 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         ),
         definition=definition,
         trials=trials,
-        lengths={id_: _length(search, folds, c) for id_, c in trials.items()},
     )
 
 
-def _length(search: SearchSection, folds: Sequence[Fold], configuration: Configuration) -> Length:
-    length = training_length(search, folds, configuration.batch_size)
-    # A schedule is followed to its end: what it is like on the way says little.
-    return length if configuration.schedule_epochs is None else replace(length, patience=None)
+def _repeated_folds(n_samples: int, search: SearchSection, seed: int) -> list[Fold]:
+    """The folds of all repeats after the first cross-validation, each split by a seed of its own."""
+    seeds = np.random.SeedSequence(seed).generate_state(search.repeats)[1:]
+    return [fold for repeat in seeds for fold in make_folds(n_samples, search.n_splits, int(repeat))]
 
 
 def load_data(settings: SearchSettings, given: object = None, features: Sequence[str] | None = None) -> Dataset:

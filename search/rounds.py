@@ -1,32 +1,240 @@
-"""What is trained next: it follows from plan and ledger alone, so that a search goes on alike, whatever dies."""
+"""What a search trains next: rounds, which follow from the settings and from what earlier rounds gave.
 
-from collections.abc import Mapping
+A search is a generator of rounds. Each is trained whole, and what it gave is sent in; so the generator reads like the
+search that it describes, and holds no state that would have to be saved: a search that goes on makes the generator anew
+and sends it what the ledger has, round by round, until one comes up that is not trained yet.
+"""
 
-from search.ledger import DIVERGED, FAILED, Standing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, inf
+
+import numpy as np
+
+from ae_model.configuration import Configuration
+from ae_model.patience import epochs_without_gain
+from search.forecast import best_mse, forecast, survivors
+from search.ledger import DIVERGED, FAILED, Outcome, Standing
 from search.lengths import Length
+from search.tables import ROUNDING
+
+GRACE_PART = 27
+"""The first rung is at one part in so many of the epochs."""
 
 
-def next_round(lengths: Mapping[str, Length], standing: Mapping[str, Standing]) -> dict[str, int]:
-    """The trials to train next, with the epoch that each is to reach; empty where nothing is left to do.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Why a trial is trained no further."""
 
-    A grid and a random search are plans of one round: every trial is to reach its last epoch. One that has reached it,
-    has gone for too long without a gain, has diverged, or has failed in this run is not asked again.
+    rung: int
+    """The rung after which it was stopped, counted from 1."""
+    forecast: float
+    """The mean validation MSE that was expected of it at its last epoch, scaled units squared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What is trained next, before anything is decided again."""
+
+    targets: Mapping[str, int]
+    """The epoch that each trial is to reach."""
+    configurations: Mapping[str, Configuration] = field(default_factory=dict)
+    """The trials that come up for the first time."""
+    stopped: Mapping[str, Stop] = field(default_factory=dict)
+    """The trials that have been given up since the last round."""
+    repeats: bool = False
+    """Whether the folds of the repeats are trained, not the first ones."""
+
+
+Outcomes = Mapping[str, Outcome]
+Rounds = Generator[Round, Outcomes, Outcomes]
+"""Ends with what each trial has given, as far as it was asked for."""
+Lengths = Callable[[Configuration], Length]
+"""How long a configuration is trained."""
+
+
+def one_round(configurations: Mapping[str, Configuration], lengths: Lengths) -> Rounds:
+    """Every trial to its last epoch: a grid, or a random sample."""
+    return (
+        yield Round(configurations=configurations, targets={t: lengths(c).epochs for t, c in configurations.items()})
+    )
+
+
+def halving(
+    configurations: Mapping[str, Configuration],
+    lengths: Lengths,
+    *,
+    factor: float = 2.0,
+    grace_period: int | None = None,
+) -> Rounds:
+    """Synchronous successive halving: after each rung one trial in `factor` goes on, by the forecast of its curve.
+
+    Whoever was stopped at a lower error than the one that the last rung ends with is trained on to the end after all:
+    so no trial has ever been better than the best that finished. The rungs are those of Jamieson and Talwalkar
+    (Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016); `search.forecast` says who survives.
 
     Args:
-        lengths: How long each of the plan's trials is trained, in order.
-        standing: How far each trial of the ledger is, with the epochs since its last gain.
+        configurations: The trials.
+        lengths: How long each is trained.
+        factor: One trial in so many survives a rung, and the next rung is so many times as far; > 1.
+        grace_period: The epoch of the first rung, for the longest trials; a twenty-seventh of their epochs if None.
+    """
+    last = {t: lengths(c).epochs for t, c in configurations.items()}
+    outcomes: dict[str, Outcome] = {}
+    given_up: dict[str, Stop] = {}
+    stopped: Mapping[str, Stop] = {}
+    new, going = configurations, list(configurations)
+    rungs = rung_epochs(max(last.values(), default=1), factor=factor, grace_period=grace_period)
+    for rung, epoch in enumerate(rungs, 1):
+        targets = {t: _in_proportion(epoch, of=rungs[-1], to=last[t]) for t in going}
+        outcomes |= yield Round(configurations=new, targets=targets, stopped=stopped)
+        if rung < len(rungs):
+            forecasts = {t: _forecast(outcomes[t], last[t]) for t in going}
+            going = survivors(forecasts, ceil(len(going) / factor))
+            stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
+            given_up |= stopped
+            new = {}
+    while revived := _better_than_all(going, given_up, outcomes):
+        outcomes |= yield Round(targets={t: last[t] for t in revived})
+        going = [*going, *revived]
+    return outcomes
+
+
+def rung_epochs(last: int, *, factor: float, grace_period: int | None) -> list[int]:
+    """The epochs of the rungs of trials with `last` epochs, rising; the last rung is their end.
 
     Example:
-        >>> from search.ledger import Standing
-        >>> standing = {"a": Standing(status="finished", epochs=100), "b": Standing(status="pending", epochs=0)}
-        >>> next_round(dict.fromkeys("ab", Length(epochs=100, patience=None)), standing)
-        {'b': 100}
-        >>> next_round(dict.fromkeys("ab", Length(epochs=200, patience=None)), standing)
-        {'a': 200, 'b': 200}
+        >>> rung_epochs(81, factor=2, grace_period=None)
+        [3, 6, 12, 24, 48, 81]
     """
-    return {t: length.epochs for t, length in lengths.items() if not _is_done(standing[t], length)}
+    rungs, epoch = [], float(grace_period or max(1, last // GRACE_PART))
+    while round(epoch) < last:
+        rungs.append(round(epoch))
+        epoch = max(epoch * factor, epoch + 1)
+    # A rung shortly before the end would decide what is nearly known.
+    if rungs and rungs[-1] * factor**0.5 > last and len(rungs) > 1:
+        rungs.pop()
+    return [*rungs, last]
 
 
-def _is_done(standing: Standing, length: Length) -> bool:
+def bounded(rounds: Rounds, *, max_fold_epochs: int, n_folds: int, repeats: int) -> Rounds:
+    """The same rounds until they have taken so many epochs of single folds; the last one is cut to what is left of it.
+
+    The cut round takes each trial the same part of its way; where that is not an epoch, the smallest trials take one.
+    Repeats are trained only where all of them can be.
+
+    Args:
+        rounds: What is bounded.
+        max_fold_epochs: The most epochs, each trial's counted once for each fold.
+        n_folds: The number of folds that a trial is trained on.
+        repeats: How often its cross-validation is made where it is repeated.
+    """
+    reached: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    outcomes: Outcomes = {}
+    left = max_fold_epochs // n_folds
+    try:
+        asked = next(rounds)
+        while True:
+            if asked.repeats:
+                if (cost := sum(asked.targets.values()) * (repeats - 1)) <= left:
+                    yield asked
+                    left -= cost
+                return outcomes
+            sizes |= {t: c.n_parameters for t, c in asked.configurations.items()}
+            way = {t: max(0, epoch - reached.get(t, 0)) for t, epoch in asked.targets.items()}
+            is_last = sum(way.values()) > left
+            if is_last:
+                way = _shortened(way, left, sizes)
+                asked = replace(asked, targets={t: reached.get(t, 0) + n for t, n in way.items() if n})
+            given = yield asked
+            outcomes = {**outcomes, **given}
+            if is_last:
+                return outcomes
+            ends = {t: int(given[t].epochs[-1]) if len(given[t].epochs) else 0 for t in given}
+            left -= sum(max(0, ends[t] - reached.get(t, 0)) for t in ends)
+            reached |= ends
+            asked = rounds.send(given)
+    except StopIteration as end:
+        outcomes = end.value
+        return outcomes
+
+
+def repeated(rounds: Rounds, lengths: Lengths, top: int | None) -> Rounds:
+    """The same rounds, and one more: the repeats of the best trials that have come to their end.
+
+    Args:
+        rounds: What comes first.
+        lengths: How long each trial is trained.
+        top: How many; all if None.
+    """
+    trials: dict[str, Configuration] = {}
+    outcomes = yield from _noting(rounds, trials)
+    finished = {
+        t: best_mse(o.curve(), int(o.epochs[0])) for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))
+    }
+    best = survivors(finished, top or len(finished))
+    yield Round(targets={t: int(outcomes[t].epochs[-1]) for t in best}, repeats=True)
+    return outcomes
+
+
+def _noting(rounds: Rounds, trials: dict[str, Configuration]) -> Rounds:
+    """The same rounds; what comes up in them is added to the trials."""
+    try:
+        asked = next(rounds)
+        while True:
+            trials |= asked.configurations
+            asked = rounds.send((yield asked))
+    except StopIteration as end:
+        outcomes: Outcomes = end.value
+        return outcomes
+
+
+def _shortened(way: Mapping[str, int], left: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Ways that add up to what is left at most, each the same part of what it was."""
+    parts = (left / sum(way.values()), *(p / 1000 for p in range(1000, -1, -1)))
+    shortened = next(s for p in parts if sum((s := {t: int(n * p) for t, n in way.items()}).values()) <= left)
+    if any(shortened.values()):
+        return shortened
+    return dict.fromkeys(sorted(way, key=lambda t: (sizes[t], t))[:left], 1)
+
+
+def _in_proportion(epoch: int, *, of: int, to: int) -> int:
+    """The epoch of a trial with `to` epochs that is as far as `epoch` is in one with `of`."""
+    return ceil(epoch * to / of)
+
+
+def _forecast(outcome: Outcome, last: int) -> float:
+    """The forecast of a trial's error at its last epoch; infinite where it has none."""
+    return forecast(outcome.curve(), int(outcome.epochs[0]), last) if len(outcome.epochs) else inf
+
+
+def _better_than_all(going: Sequence[str], given_up: Mapping[str, Stop], outcomes: Outcomes) -> list[str]:
+    """The trials that were given up at a lower error than that of the best of those that were not."""
+
+    def value(trial: str) -> float:
+        outcome = outcomes[trial]
+        return best_mse(outcome.curve(), int(outcome.epochs[0])) if len(outcome.epochs) else inf
+
+    best = min(map(value, going), default=inf)
+    return [t for t in given_up if t not in set(going) and value(t) < best * (1 - ROUNDING)]
+
+
+def _has_ended(outcome: Outcome, length: Length) -> bool:
+    """Whether a trial is finished: it has come to its last epoch, or its patience has ended."""
+    if not len(outcome.epochs) or not np.isfinite(outcome.val_mse).all():
+        return False
+    patience = length.patience
+    stalled = (
+        patience is not None and epochs_without_gain(outcome.trained_curve(), patience.min_gain) >= patience.epochs
+    )
+    return stalled or int(outcome.epochs[-1]) >= length.epochs
+
+
+def is_done(standing: Standing, target: int, length: Length) -> bool:
+    """Whether a trial need not be trained to reach an epoch.
+
+    It has reached it, has gone for too long without a gain, has diverged, or has failed in this run.
+    """
     stalled = length.patience is not None and standing.without_gain >= length.patience.epochs
-    return standing.status in (DIVERGED, FAILED) or standing.epochs >= length.epochs or stalled
+    return standing.status in (DIVERGED, FAILED) or standing.epochs >= target or stalled

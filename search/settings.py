@@ -193,6 +193,20 @@ class SearchSection(_Section):
 
     algorithm: Literal["grid", "random"] = "grid"
     """Whether all configurations are tried, or a random sample of them."""
+    pruning: Literal["none", "halving"] = "none"
+    """Whether trials that will not win are given up on the way, as `search.rounds.halving` does it."""
+    reduction_factor: Annotated[float, Field(gt=1, le=100)] = 2.0
+    """With "halving": one trial in so many goes on after a rung, and the next rung is so many times as far."""
+    grace_period: Annotated[int, Field(ge=1)] | None = None
+    """With "halving": the epoch of the first rung; a twenty-seventh of the epochs if missing."""
+    time_budget_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds of training after which the search ends, at the end of the running epochs, all runs of it together."""
+    max_fold_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Epochs of single folds after which the search ends, those of all trials together."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """How often the cross-validation is made, each time with other folds and weights."""
+    repeat_top: Annotated[int, Field(ge=1)] | None = None
+    """How many of the best trials are repeated; all that finish if missing."""
     num_samples: Annotated[int, Field(ge=1)] | None = None
     """How many configurations "random" draws."""
     n_splits: Annotated[int, Field(ge=2)] = 5

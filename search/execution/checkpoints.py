@@ -80,7 +80,8 @@ def checkpoint_file(pack: Pack, options: WorkerOptions) -> CheckpointFile:
     """The checkpoint of a pack, as a worker with these options makes it."""
     # What counted as a gain is part of the state; how long to wait for one is not.
     gain = {} if pack.patience is None else {"min_gain": pack.patience.min_gain}
-    return CheckpointFile(options.checkpoint_folder, list(pack.trials), {**options.arithmetic(), **gain})
+    repeat = {"first_fold": pack.first_fold} if pack.is_repeat else {}
+    return CheckpointFile(options.checkpoint_folder, list(pack.trials), {**options.arithmetic(), **gain, **repeat})
 
 
 def make_folder(folder: str) -> None:

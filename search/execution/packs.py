@@ -8,7 +8,7 @@ the last bits.)
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ae_model.configuration import Configuration, count_parameters
 from ae_model.padding import padded_sizes, padding_share, stack_kind
@@ -31,13 +31,29 @@ class Pack:
     """All of the pack's trials by their ids: what it consists of never changes, or numbers would."""
     targets: Mapping[str, int]
     """The epoch that each wanted trial is to reach; trials that have none only keep the others company."""
+    ends: Mapping[str, int] = field(default_factory=dict)
+    """The epoch after which a trial keeps the others company no longer; that of the last target where it is missing."""
+    lengths: Mapping[str, int] = field(default_factory=dict)
+    """The epoch after which a trial is finished; that of its target where it is missing."""
     patience: Patience | None = None
     """How long each trial may go without a gain; for ever if None."""
+    first_fold: int = 0
+    """The number of the first fold: 0, or that of the first of the repeats'."""
 
     @property
     def max_epochs(self) -> int:
         """The epoch in which the last of the wanted trials has reached its target."""
         return max(self.targets.values())
+
+    @property
+    def last_epochs(self) -> list[int]:
+        """The last epoch of each trial, in their order."""
+        return [min(self.ends.get(t, self.max_epochs), self.max_epochs) for t in self.trials]
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it trains the repeats' folds."""
+        return self.first_fold > 0
 
 
 def make_packs(trials: Mapping[str, Configuration], *, n_rows: int) -> list[dict[str, Configuration]]:

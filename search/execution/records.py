@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ae_model.configuration import EpochRecord
 from ae_model.folds import Fold
+from search.execution.packs import Pack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -13,6 +14,9 @@ class ValidationDesign:
     """What defines the evaluation of a trial, besides its configuration and the samples."""
 
     folds: Sequence[Fold]
+    """The folds of the cross-validation."""
+    repeated: Sequence[Fold] = ()
+    """The folds of its repeats, all of them; their numbers follow."""
     seed: int
     """The seed of initial weights and batch order."""
     value_range: tuple[float, float] | None
@@ -35,6 +39,8 @@ class WorkerOptions:
     """The folder's absolute path or URI, as in `CheckpointFile`."""
     checkpoint_every_s: float
     """The least seconds between two checkpoints of a pack."""
+    deadline: float | None = None
+    """The time, in seconds since the epoch, after which no further epoch begins; none if None."""
 
     def arithmetic(self) -> dict[str, object]:
         """What a pack's numbers depend on, besides its trials."""
@@ -54,3 +60,10 @@ class Report:
     error: str | None = None
     """Why the pack has failed."""
     host: str = field(default_factory=socket.gethostname)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Job:
+    """What the driver tells a worker; without a repr, like `Report`."""
+
+    pack: Pack

@@ -7,8 +7,7 @@ import numpy as np
 
 from ae_model.errors import UserError
 from search.errors import SearchError
-from search.execution.checkpoints import clear_checkpoints
-from search.execution.packs import Pack
+from search.execution.agenda import Agenda
 from search.execution.recorder import Heard, Recorder
 from search.execution.records import ValidationDesign, WorkerOptions
 from search.execution.signals import interrupts
@@ -16,8 +15,8 @@ from search.ledger import Ledger
 from search.settings import ResourceSettings
 
 
-def run_round(
-    packs: Sequence[Pack],
+def run_packs(
+    agenda: Agenda,
     *,
     values: np.ndarray,
     design: ValidationDesign,
@@ -31,8 +30,7 @@ def run_round(
     """Train and evaluate packs on the connected Ray; every report is in the ledger when this returns.
 
     Args:
-        packs: All packs of the search; those with a target are started, in this order. The checkpoints of the others
-            are kept, and what no coming pack can use is deleted.
+        agenda: The packs.
         values: Development samples `(n_samples, n_features)`.
         design: What defines the evaluation.
         options: What workers compute with.
@@ -49,21 +47,24 @@ def run_round(
     from ray import tune  # takes seconds, in which the processes of a Ray just started do the same
 
     from search.execution.listener import Listener
+    from search.execution.searcher import PackSearcher
     from search.execution.trainable import train_pack
 
-    asked = [pack for pack in packs if pack.targets]
     with interrupts() as interrupted, tempfile.TemporaryDirectory(prefix="ae-search-") as scratch:
-        recorded = {trial_id: standing.epochs for trial_id, standing in ledger.standing().items()}
-        clear_checkpoints(options, packs, recorded=recorded)
         trainable = tune.with_resources(
-            tune.with_parameters(train_pack, values=values, packs=asked, design=design, options=options), dict(given)
+            tune.with_parameters(train_pack, values=values, design=design, options=options), dict(given)
         )
-        listener = Listener(Recorder(asked, ledger, heard), interrupted)
+        listener, searcher = Listener(Recorder(agenda.packs, ledger, heard), interrupted), PackSearcher(agenda)
         tuner = tune.Tuner(
             trainable,
-            # Numbers, because Tune copies the whole grid for every trial.
-            param_space={"pack": tune.grid_search(list(range(len(asked))))},
-            tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=max_concurrent_trials),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                num_samples=-1,  # until the agenda has ended
+                reuse_actors=True,
+                max_concurrent_trials=max_concurrent_trials,
+                trial_name_creator=str,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
             run_config=tune.RunConfig(
                 name="search",
                 storage_path=scratch,  # of the driver alone: nothing of a trial goes there
@@ -76,7 +77,8 @@ def run_round(
             tuner.fit()
         except tune.TuneError as error:
             reason = str(error).strip().split("\n")[-1]
-            raise listener.error or SearchError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
+            known = listener.error or searcher.error
+            raise known or SearchError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
         if interrupted.is_set():
             raise KeyboardInterrupt
 

@@ -1,14 +1,18 @@
 """The step that needs Ray: one round after another, until the plan has none left."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from search.execution.checkpoints import make_folder, trim_folder
-from search.execution.packs import Pack, make_packs
+from search.algorithm import make_rounds
+from search.course import Course
+from search.execution.agenda import Agenda
+from search.execution.checkpoints import clear_checkpoints, make_folder, trim_folder
+from search.execution.clock import Clock
+from search.execution.packs import Pack
 from search.execution.records import WorkerOptions
-from search.ledger import ENDED, FAILED, FINISHED, PENDING, Ledger
+from search.ledger import FAILED, PENDING, RUNNING, Ledger
 from search.monitor import Monitor
 from search.plan import Plan
-from search.rounds import next_round
 from search.tables import write_tables
 
 
@@ -28,23 +32,22 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         KeyboardInterrupt: If the search was interrupted; what was reported is in the ledger.
     """
     # What failed is tried again, once in a run.
-    ledger.set_status([t for t, s in ledger.standing().items() if t in plan.trials and s.status == FAILED], PENDING)
-    asked = _ask(plan, ledger)
-    if not asked:
-        progress.say("Nothing is left to train")
+    standing = ledger.standing()
+    ledger.set_status([t for t, s in standing.items() if t in plan.trials and s.status == FAILED], PENDING)
+    clock = Clock(ledger, plan.settings.search.time_budget_s)
+    if clock.has_ended() or Course(plan, make_rounds(plan), ledger).next() is None:
+        progress.say("Nothing is left to train" if not clock.has_ended() else clock.text())
         write_tables(directory)
         return
     resources = plan.settings.resources
-    everything = make_packs(plan.trials, n_rows=plan.n_training_rows)
     folder = str((directory / "checkpoints").resolve())
     if resources.storage_path is not None:
         folder = f"{resources.storage_path.rstrip('/')}/{ledger.search_id()}"
     make_folder(folder)
     progress.say(f"{plan.dataset.name}: {plan.code_sizes.text()}")
-    progress.searching(directory, list(plan.trials), ledger.standing(), asked)
     # Ray is slow to import, and not needed where all is done.
     from search.execution.connection import connected_ray
-    from search.execution.runner import run_round, trial_resources
+    from search.execution.runner import run_packs, trial_resources
 
     with connected_ray(address, resources, log=directory / "ray.log") as tune_cap:
         given = trial_resources(resources)
@@ -53,39 +56,31 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             n_threads=resources.cpus_per_trial,
             checkpoint_folder=folder,
             checkpoint_every_s=resources.checkpoint_every_s,
+            deadline=clock.deadline(),
         )
-        while asked:
-            packs = [
-                Pack(
-                    trials=together,
-                    targets={t: asked[t] for t in together if t in asked},
-                    patience=plan.lengths[next(iter(together))].patience,
-                )
-                for together in everything
-            ]
-            with progress.round([p for p in packs if p.targets], ledger.standing(), plan.n_training_rows) as heard:
-                run_round(
-                    packs,
-                    values=plan.dataset.development,
-                    design=plan.design,
-                    options=options,
-                    given=given,
-                    max_failures=resources.max_failures,
-                    ledger=ledger,
-                    heard=heard,
-                    max_concurrent_trials=tune_cap,
-                )
-            asked = _ask(plan, ledger)
+        course = Course(plan, make_rounds(plan), ledger)
+
+        def begins(packs: Sequence[Pack], everything: Sequence[Pack]) -> None:
+            standing = ledger.standing()
+            recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
+            clear_checkpoints(options, everything, recorded=recorded)
+            progress.begin_round(directory, packs, list(course.trials), standing, plan.n_training_rows)
+
+        agenda = Agenda(plan, course, begins=begins, may_go_on=lambda: not clock.has_ended())
+        with progress.training() as heard:
+            run_packs(
+                agenda,
+                values=plan.dataset.development,
+                design=plan.design,
+                options=options,
+                given=given,
+                max_failures=resources.max_failures,
+                ledger=ledger,
+                heard=clock.beating(heard),
+                max_concurrent_trials=tune_cap,
+            )
+        ledger.set_status([t for t, s in ledger.standing().items() if s.status == RUNNING], PENDING)
         write_tables(directory)  # before Ray's end, which takes a second
+    if clock.has_ended():
+        progress.say(clock.text())
     trim_folder(folder)
-
-
-def _ask(plan: Plan, ledger: Ledger) -> dict[str, int]:
-    """The next round; the ledger's statuses say who is in it."""
-    # Without patience the curves need not be read.
-    is_patient = any(length.patience for length in plan.lengths.values())
-    standing = ledger.standing(plan.settings.search.min_gain if is_patient else None)
-    asked = next_round(plan.lengths, standing)
-    ledger.set_status([t for t in asked if standing[t].status == FINISHED], PENDING)
-    ledger.set_status([t for t in plan.trials if t not in asked and standing[t].status not in ENDED], FINISHED)
-    return asked

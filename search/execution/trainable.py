@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray import tune
@@ -23,25 +23,19 @@ REPORT_INTERVAL_S = 1.0
 
 
 def train_pack(
-    config: Mapping[str, int],
-    *,
-    values: np.ndarray,
-    packs: Sequence[Pack],
-    design: ValidationDesign,
-    options: WorkerOptions,
+    config: Mapping[str, Any], *, values: np.ndarray, design: ValidationDesign, options: WorkerOptions
 ) -> None:
     """Cross-validate the configurations of a pack, and report every epoch of each.
 
     Args:
-        config: `{"pack": number of the pack}`.
+        config: `{"pack": number of the pack, "job": Job}`.
         values: Development samples `(n_samples, n_features)`, read-only, shared by all workers of a node.
-        packs: All packs of the round.
         design: What defines the evaluation.
         options: What to compute with, and where checkpoints go.
     """
     from ae_model.arithmetic import arithmetic  # torch takes seconds, which the driver need not wait for
 
-    pack = packs[config["pack"]]
+    pack: Pack = config["job"].pack
     file = checkpoint_file(pack, options)
     try:
         with arithmetic(n_threads=options.n_threads, fp32_precision=design.fp32_precision):
@@ -80,6 +74,8 @@ def _train(
             if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
                 last_checkpoint = time.perf_counter()
+        if options.deadline is not None and time.time() >= options.deadline:
+            break
     if unsent:
         _report(trial_ids, unsent, ended, seconds())
     save()  # from here it goes on where more epochs are asked for
@@ -99,13 +95,14 @@ def _start(
         return CrossValidation(
             values,
             list(pack.trials.values()),
-            folds=design.folds,
-            max_epochs=pack.max_epochs,
+            folds=design.repeated if pack.is_repeat else design.folds,
+            max_epochs=pack.last_epochs,
             seed=design.seed,
             value_range=design.value_range,
             scaling=design.scaling,
             device=options.device,
             patience=pack.patience,
+            first_fold=pack.first_fold,
             state=state,
         )
 
