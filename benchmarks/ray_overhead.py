@@ -16,10 +16,11 @@ import numpy as np
 from training import environment
 
 from ae_model import Configuration, make_folds
+from search.execution.agenda import Agenda
 from search.execution.connection import connected_ray
 from search.execution.packs import Pack, make_packs
 from search.execution.records import ValidationDesign, WorkerOptions
-from search.execution.runner import run_round
+from search.execution.runner import run_packs
 from search.ledger import FINISHED, Ledger
 from search.monitor import Monitor
 from search.settings import ResourceSettings
@@ -64,10 +65,11 @@ def search(n_trials: int, *, packed: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as directory, Ledger(Path(directory)) as ledger:
         ledger.enter_trials(trials)
         cpu, wall = time.process_time(), time.perf_counter()
-        monitor.searching(Path(directory), list(trials), ledger.standing(), dict.fromkeys(trials, 1))
-        with monitor.round(packs, ledger.standing(), len(values)) as heard:
-            run_round(
-                packs,
+        monitor.begin_round(Path(directory), packs, list(trials), ledger.standing(), len(values))
+        rounds = iter([packs])
+        with monitor.training() as heard:
+            run_packs(
+                Agenda(lambda: next(rounds, [])),
                 values=values,
                 design=ValidationDesign(folds=folds, seed=0, value_range=None, fp32_precision="tf32"),
                 options=WorkerOptions(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-
 from ae_model.configuration import Configuration
 from search.baselines import enter_baselines
 from search.ledger import ENDED, FAILED, FINISHED, PENDING, Ledger, Outcome

@@ -5,7 +5,7 @@ from math import exp, inf, log
 
 import numpy as np
 
-from search.tables import ROUNDING, START_GAIN
+from search.tables import START_GAIN
 
 
 def best_mse(curve: np.ndarray, first_epoch: int) -> float:

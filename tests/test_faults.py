@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from ae_model import Configuration, EpochRecord, make_folds
+from search.execution.agenda import Agenda
 from search.execution.packs import Pack
 from search.execution.records import ValidationDesign, WorkerOptions
 from search.ledger import FINISHED, Ledger
@@ -170,7 +171,7 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
 def test_two_thousand_trials(tmp_path: Path) -> None:
     """The driver's memory does not grow by more than 50 MB over the second thousand."""
     from search.execution.connection import connected_ray
-    from search.execution.runner import run_round
+    from search.execution.runner import run_packs
 
     values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(2000)}
@@ -180,8 +181,9 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
     resident: list[float] = []
     with Ledger(tmp_path) as ledger, connected_ray(None, ResourceSettings()):
         ledger.enter_trials(trials)
-        monitor.searching(tmp_path, list(trials), ledger.standing(), dict.fromkeys(trials, 1))
-        with monitor.round(packs, ledger.standing(), 16) as heard:
+        monitor.begin_round(tmp_path, packs, list(trials), ledger.standing(), 16)
+        rounds = iter([packs])
+        with monitor.training() as heard:
 
             def progress(trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
                 heard(trial_id, status, records)
@@ -189,8 +191,8 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
                     pages = int(Path("/proc/self/statm").read_text().split()[1])
                     resident.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
-            run_round(
-                packs,
+            run_packs(
+                Agenda(lambda: next(rounds, [])),
                 values=values,
                 design=ValidationDesign(folds=folds, seed=0, value_range=None, fp32_precision="tf32"),
                 options=WorkerOptions(

@@ -1,6 +1,5 @@
 """The step that needs Ray: one round after another, until the plan has none left."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from search.algorithm import make_rounds
@@ -10,6 +9,7 @@ from search.execution.checkpoints import clear_checkpoints, make_folder, trim_fo
 from search.execution.clock import Clock
 from search.execution.packs import Pack
 from search.execution.records import WorkerOptions
+from search.execution.round_packs import RoundPacks
 from search.ledger import FAILED, PENDING, RUNNING, Ledger
 from search.monitor import Monitor
 from search.plan import Plan
@@ -60,13 +60,22 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         )
         course = Course(plan, make_rounds(plan), ledger)
 
-        def begins(packs: Sequence[Pack], everything: Sequence[Pack]) -> None:
+        packs_of = RoundPacks(plan, course)
+
+        def next_round() -> list[Pack]:
+            asked = course.next()
+            if asked is None:
+                return []
+            packs, others = packs_of(asked)
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
-            clear_checkpoints(options, everything, recorded=recorded)
+            if asked.repeats:
+                recorded = ledger.repeated_epochs(asked.targets)
+            clear_checkpoints(options, [*packs, *others], recorded=recorded)
             progress.begin_round(directory, packs, list(course.trials), standing, plan.n_training_rows)
+            return packs
 
-        agenda = Agenda(plan, course, begins=begins, may_go_on=lambda: not clock.has_ended())
+        agenda = Agenda(next_round, may_go_on=lambda: not clock.has_ended())
         with progress.training() as heard:
             run_packs(
                 agenda,
@@ -80,6 +89,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
                 max_concurrent_trials=tune_cap,
             )
         ledger.set_status([t for t, s in ledger.standing().items() if s.status == RUNNING], PENDING)
+        clock.note()
         write_tables(directory)  # before Ray's end, which takes a second
     if clock.has_ended():
         progress.say(clock.text())

@@ -52,7 +52,7 @@ def test_every_trial_is_to_reach_its_last_epoch(spectra: Path) -> None:
         'space.learning_rate_schedule=["constant", "cosine"]',
     ]  # fmt: skip
     plan = make_plan(load_settings(overrides=overrides))
-    assert [(trial_id, length.epochs) for trial_id, length in plan.lengths.items()] == [(t, 7) for t in plan.trials]
+    assert [plan.length(c).epochs for c in plan.trials.values()] == [7, 7]
     ends = {(c.learning_rate_schedule, c.schedule_epochs) for c in plan.trials.values()}
     assert ends == {("constant", None), ("cosine", 7)}
 
@@ -65,8 +65,8 @@ def test_a_schedule_is_as_long_as_the_training_of_its_batch_size(spectra: Path) 
     ]  # fmt: skip
     plan = make_plan(load_settings(overrides=overrides))
     epochs = {4: 6, 8: 12}  # of 16 development rows, 13 train: four batches of 4, two of 8
-    for trial_id, c in plan.trials.items():
+    for c in plan.trials.values():
         is_constant = c.learning_rate_schedule == "constant"
-        assert plan.lengths[trial_id].epochs == epochs[c.batch_size]
+        assert plan.length(c).epochs == epochs[c.batch_size]
         assert c.schedule_epochs == (None if is_constant else epochs[c.batch_size])
-        assert (plan.lengths[trial_id].patience is not None) == is_constant
+        assert (plan.length(c).patience is not None) == is_constant
