@@ -65,7 +65,8 @@ def search(n_trials: int, *, packed: bool) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as directory, Ledger(Path(directory)) as ledger:
         ledger.enter_trials(trials)
         cpu, wall = time.process_time(), time.perf_counter()
-        monitor.begin_round(Path(directory), packs, list(trials), ledger.standing(), len(values))
+        monitor.searching(Path(directory), list(trials), ledger.standing(), dict.fromkeys(trials, 1))
+        monitor.begin_round(packs, list(trials), ledger.standing(), len(values))
         rounds = iter([packs])
         with monitor.training() as heard:
             run_packs(

@@ -22,6 +22,8 @@ class Course:
     def __init__(self, plan: Plan, rounds: Rounds, ledger: Ledger) -> None:
         self.trials: dict[str, Configuration] = {}
         """All trials that have come up, in this order."""
+        self.together: list[Mapping[str, Configuration]] = []
+        """The same, by the rounds that they came up in."""
         self.reached: dict[str, int] = {}
         """The epoch that each was to reach before the round."""
         self.left: Mapping[str, int] = {}
@@ -55,6 +57,8 @@ class Course:
             self.reached |= self._round.targets
         self._round = asked
         self.trials |= asked.configurations
+        if asked.configurations:
+            self.together.append(asked.configurations)
         for trial in asked.configurations:
             self.reached.setdefault(trial, 0)
         self._stopped |= asked.stopped

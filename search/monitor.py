@@ -34,6 +34,7 @@ class Monitor:
         self._status: dict[str, str] = {}
         self._best: tuple[float, str] | None = None
         self._next_line = 0.0
+        self._directory = Path()
         self._round = 0
         self._live: Progress | None = None
         self._packs: Sequence[Pack] = ()
@@ -58,7 +59,7 @@ class Monitor:
             asked: The trials that are not done, with the epoch that each is to reach.
         """
         table = load_trials(directory)
-        self._labels = _labels(directory)
+        self._directory, self._labels = directory, _labels(directory)
         self._status = {t: standing[t].status for t in trials if t not in asked}
         # Those that are not finished will come to the same again.
         best = table[table["val_mse_mean"].notna() & (table["status"] != DIVERGED)].nsmallest(1, "val_mse_mean")
@@ -75,16 +76,14 @@ class Monitor:
 
     def begin_round(
         self,
-        directory: Path,
         packs: Sequence[Pack],
         trials: Sequence[str],
         standing: Mapping[str, Standing],
         n_rows: int,
     ) -> None:
-        """Take note of a round of packs, and say what it is.
+        """Take note of a round of packs, and say what it is, unless it is the first.
 
         Args:
-            directory: The search's directory.
             packs: The packs, in the order in which they are started.
             trials: Ids of all trials that have come up so far.
             standing: How far each trial of the ledger is.
@@ -92,10 +91,9 @@ class Monitor:
         """
         self._round += 1
         asked = {trial_id: target for pack in packs for trial_id, target in pack.targets.items()}
-        if self._round == 1:
-            self.searching(directory, trials, standing, asked)
-        else:
-            self._labels = {**self._labels, **_labels(directory)} if set(asked) - set(self._labels) else self._labels
+        if self._round > 1:
+            if not set(asked) <= set(self._labels):
+                self._labels = _labels(self._directory)
             self._status |= {t: standing[t].status for t in trials if t not in asked}
             self.say(self._round_text(packs, asked, trials, standing))
         self._asked, self._packs = asked, packs

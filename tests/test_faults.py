@@ -181,7 +181,8 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
     resident: list[float] = []
     with Ledger(tmp_path) as ledger, connected_ray(None, ResourceSettings()):
         ledger.enter_trials(trials)
-        monitor.begin_round(tmp_path, packs, list(trials), ledger.standing(), 16)
+        monitor.searching(tmp_path, list(trials), ledger.standing(), dict.fromkeys(trials, 1))
+        monitor.begin_round(packs, list(trials), ledger.standing(), 16)
         rounds = iter([packs])
         with monitor.training() as heard:
 

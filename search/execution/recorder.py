@@ -17,8 +17,8 @@ class Recorder:
     """Writes the reports of packs into the ledger, and says so.
 
     Args:
-        packs: The packs, in the order of their numbers; more may be added to the list. What is heard of trials without a
-            target is dropped.
+        packs: The packs, in the order of their numbers; others may be added to the list later. What is heard of trials
+            without a target is dropped.
         ledger: Where reports go.
         heard: Called after every report.
     """

@@ -9,46 +9,38 @@ from search.plan import Plan
 from search.rounds import Round
 
 
-class RoundPacks:
-    """Makes the packs of one round after another; trials stay in the packs that they come up in.
+def make_round(plan: Plan, course: Course, asked: Round) -> tuple[list[Pack], list[Pack]]:
+    """The packs of a round, in order, and the packs that have nothing to do in it.
+
+    Trials stay in the packs that they come up in.
 
     Args:
         plan: What is searched.
-        course: The course whose rounds they are, which is asked how far trials are.
+        course: How far it is.
+        asked: The round that the course has come to.
     """
+    n_rows = plan.n_training_rows
+    batches = [{t: course.trials[t] for t in asked.targets}] if asked.repeats else course.together
+    packs = [_pack(plan, course, asked, members) for batch in batches for members in make_packs(batch, n_rows=n_rows)]
+    busy = [pack for pack in packs if pack.targets]
+    # Where the time may end at any moment, there is more to choose from if the quick ones come first.
+    quick_first = plan.settings.search.time_budget_s is not None
+    busy.sort(key=lambda pack: epoch_seconds(pack, n_rows), reverse=not quick_first)
+    return busy, [pack for pack in packs if not pack.targets]
 
-    def __init__(self, plan: Plan, course: Course) -> None:
-        self._plan, self._course = plan, course
-        self._together: list[dict[str, Configuration]] = []
 
-    def __call__(self, asked: Round) -> tuple[list[Pack], list[Pack]]:
-        """The packs of the course's next round, in order, and the packs that have nothing to do in it."""
-        n_rows = self._plan.n_training_rows
-        if asked.repeats:
-            together = make_packs({t: self._course.trials[t] for t in asked.targets}, n_rows=n_rows)
-        else:
-            self._together += make_packs(asked.configurations, n_rows=n_rows)
-            together = self._together
-        packs = [self._pack(members, asked) for members in together]
-        # Where the time may end at any moment, there is more to choose from if the quick ones come first.
-        quick_first = self._plan.settings.search.time_budget_s is not None
-        busy = sorted(
-            (pack for pack in packs if pack.targets), key=lambda p: epoch_seconds(p, n_rows), reverse=not quick_first
-        )
-        return busy, [pack for pack in packs if not pack.targets]
-
-    def _pack(self, members: Mapping[str, Configuration], asked: Round) -> Pack:
-        """A pack, with what is left to do of a round."""
-        course, targets = self._course, asked.targets
-        before = max((course.reached[t] for t in members if t in targets), default=0)
-        length = self._plan.length(next(iter(members.values())))
-        return Pack(
-            trials=members,
-            targets={t: targets[t] for t in members if t in course.left},
-            # Who is not in the round has left the others where their ways parted: so everybody ends with the same
-            # company, whatever was trained when.
-            ends={t: targets[t] if t in targets else min(course.reached[t], before) for t in members},
-            lengths=dict.fromkeys(members, length.epochs),
-            patience=None if asked.repeats else length.patience,
-            first_fold=len(self._plan.design.folds) if asked.repeats else 0,
-        )
+def _pack(plan: Plan, course: Course, asked: Round, members: Mapping[str, Configuration]) -> Pack:
+    """A pack, with what is left to do of a round."""
+    targets = asked.targets
+    before = max((course.reached[t] for t in members if t in targets), default=0)
+    length = plan.length(next(iter(members.values())))
+    return Pack(
+        trials=members,
+        targets={t: targets[t] for t in members if t in course.left},
+        # Who is not in the round has left the others where their ways parted: so everybody ends with the same
+        # company, whatever was trained when.
+        ends={t: targets[t] if t in targets else min(course.reached[t], before) for t in members},
+        lengths=dict.fromkeys(members, length.epochs),
+        patience=None if asked.repeats else length.patience,
+        first_fold=len(plan.design.folds) if asked.repeats else 0,
+    )

@@ -24,7 +24,7 @@ class PackSearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
     def __getstate__(self) -> dict[str, object]:
         return {}  # Tune pickles its searcher into its own state, which is never read
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None | str:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next pack; None where the running ones must be waited for."""
         try:
             number = self._agenda.next_pack()

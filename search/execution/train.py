@@ -1,5 +1,6 @@
 """The step that needs Ray: one round after another, until the plan has none left."""
 
+from itertools import chain
 from pathlib import Path
 
 from search.algorithm import make_rounds
@@ -9,7 +10,7 @@ from search.execution.checkpoints import clear_checkpoints, make_folder, trim_fo
 from search.execution.clock import Clock
 from search.execution.packs import Pack
 from search.execution.records import WorkerOptions
-from search.execution.round_packs import RoundPacks
+from search.execution.round_packs import make_round
 from search.ledger import FAILED, PENDING, RUNNING, Ledger
 from search.monitor import Monitor
 from search.plan import Plan
@@ -35,8 +36,10 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     standing = ledger.standing()
     ledger.set_status([t for t, s in standing.items() if t in plan.trials and s.status == FAILED], PENDING)
     clock = Clock(ledger, plan.settings.search.time_budget_s)
-    if clock.has_ended() or Course(plan, make_rounds(plan), ledger).next() is None:
-        progress.say("Nothing is left to train" if not clock.has_ended() else clock.text())
+    course = Course(plan, make_rounds(plan), ledger)
+    first = course.next()
+    if first is None or clock.has_ended():
+        progress.say("Nothing is left to train" if first is None else clock.text())
         write_tables(directory)
         return
     resources = plan.settings.resources
@@ -45,6 +48,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         folder = f"{resources.storage_path.rstrip('/')}/{ledger.search_id()}"
     make_folder(folder)
     progress.say(f"{plan.dataset.name}: {plan.code_sizes.text()}")
+    progress.searching(directory, list(course.trials), ledger.standing(), course.left)
     # Ray is slow to import, and not needed where all is done.
     from search.execution.connection import connected_ray
     from search.execution.runner import run_packs, trial_resources
@@ -58,21 +62,19 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             checkpoint_every_s=resources.checkpoint_every_s,
             deadline=clock.deadline(),
         )
-        course = Course(plan, make_rounds(plan), ledger)
-
-        packs_of = RoundPacks(plan, course)
+        rounds = chain([first], iter(course.next, None))
 
         def next_round() -> list[Pack]:
-            asked = course.next()
+            asked = next(rounds, None)
             if asked is None:
                 return []
-            packs, others = packs_of(asked)
+            packs, others = make_round(plan, course, asked)
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
             if asked.repeats:
                 recorded = ledger.repeated_epochs(asked.targets)
             clear_checkpoints(options, [*packs, *others], recorded=recorded)
-            progress.begin_round(directory, packs, list(course.trials), standing, plan.n_training_rows)
+            progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows)
             return packs
 
         agenda = Agenda(next_round, may_go_on=lambda: not clock.has_ended())

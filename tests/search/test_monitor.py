@@ -49,8 +49,9 @@ def test_it_tells_how_far_a_search_is(
         monkeypatch.setenv("TTY_COMPATIBLE", "1")
         monkeypatch.setenv("TERM", "xterm")
     monitor = Monitor(enabled=True)
+    monitor.searching(tmp_path, ["a", "b", "c", "d", "e"], ledger.standing(), dict.fromkeys(["a", "b", "c"], 4))
     with monitor.training() as heard:
-        monitor.begin_round(tmp_path, _packs("a", "b", "c"), ["a", "b", "c", "d", "e"], ledger.standing(), 30)
+        monitor.begin_round(_packs("a", "b", "c"), ["a", "b", "c", "d", "e"], ledger.standing(), 30)
         heard("a", RUNNING, [])
         heard("a", RUNNING, [_record(1, 0.5), _record(2, 0.25)])
         heard("b", RUNNING, [])
@@ -71,8 +72,9 @@ def test_it_knows_what_was_found_before(ledger: Ledger, tmp_path: Path, capsys: 
     """A best trial of an earlier run stays the best so far until a new one is better; what was begun is said."""
     ledger.record("a", [_record(1, 0.5)], host="here", fit_seconds=1.0)
     monitor = Monitor(enabled=True)
+    monitor.searching(tmp_path, list(TRIALS), ledger.standing(), dict.fromkeys(["a", "b", "c", "f"], 4))
     with monitor.training() as heard:
-        monitor.begin_round(tmp_path, _packs("a", "b", "c", "f"), list(TRIALS), ledger.standing(), 30)
+        monitor.begin_round(_packs("a", "b", "c", "f"), list(TRIALS), ledger.standing(), 30)
         for name in "abcf":
             heard(name, RUNNING, [])
             heard(name, FINISHED, [_record(4, 0.5)])
@@ -85,8 +87,9 @@ def test_one_that_is_off_shows_nothing(ledger: Ledger, tmp_path: Path, capsys: p
     """Not a character."""
     monitor = Monitor(enabled=False)
     monitor.say("a message")
+    monitor.searching(tmp_path, list(TRIALS), ledger.standing(), dict.fromkeys(["a"], 4))
     with monitor.training() as heard:
-        monitor.begin_round(tmp_path, _packs("a"), list(TRIALS), ledger.standing(), 30)
+        monitor.begin_round(_packs("a"), list(TRIALS), ledger.standing(), 30)
         heard("a", RUNNING, [])
         heard("a", FINISHED, [_record(4, 0.5)])
     assert capsys.readouterr() == ("", "")
