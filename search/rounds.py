@@ -13,7 +13,7 @@ import numpy as np
 
 from ae_model.configuration import Configuration
 from ae_model.patience import epochs_without_gain
-from search.forecast import best_mse, forecast, survivors
+from search.forecast import forecast, lowest
 from search.ledger import DIVERGED, FAILED, Outcome, Standing
 from search.lengths import Length
 from search.tables import ROUNDING
@@ -90,7 +90,7 @@ def halving(
         outcomes |= yield Round(configurations=new, targets=targets, stopped=stopped)
         if rung < len(rungs):
             forecasts = {t: _forecast(outcomes[t], last[t]) for t in going}
-            going = survivors(forecasts, ceil(len(going) / factor))
+            going = lowest(forecasts, ceil(len(going) / factor))
             stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
             given_up |= stopped
             new = {}
@@ -170,10 +170,8 @@ def repeated(rounds: Rounds, lengths: Lengths, top: int | None) -> Rounds:
     """
     trials: dict[str, Configuration] = {}
     outcomes = yield from _noting(rounds, trials)
-    finished = {
-        t: best_mse(o.curve(), int(o.epochs[0])) for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))
-    }
-    best = survivors(finished, top or len(finished))
+    finished = {t: _lowest_mse(o) for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))}
+    best = lowest(finished, top or len(finished))
     yield Round(targets={t: int(outcomes[t].epochs[-1]) for t in best}, repeats=True)
     return outcomes
 
@@ -205,19 +203,20 @@ def _in_proportion(epoch: int, *, of: int, to: int) -> int:
 
 
 def _forecast(outcome: Outcome, last: int) -> float:
-    """The forecast of a trial's error at its last epoch; infinite where it has none."""
+    """The forecast of a trial's error; infinite where it has none."""
     return forecast(outcome.curve(), int(outcome.epochs[0]), last) if len(outcome.epochs) else inf
+
+
+def _lowest_mse(outcome: Outcome) -> float:
+    """The lowest error of a trial so far, where its start counts as lower; infinite where it has none."""
+    return _forecast(outcome, last=0)
 
 
 def _better_than_all(going: Sequence[str], given_up: Mapping[str, Stop], outcomes: Outcomes) -> list[str]:
     """The trials that were given up at a lower error than that of the best of those that were not."""
-
-    def value(trial: str) -> float:
-        outcome = outcomes[trial]
-        return best_mse(outcome.curve(), int(outcome.epochs[0])) if len(outcome.epochs) else inf
-
-    best = min(map(value, going), default=inf)
-    return [t for t in given_up if t not in set(going) and value(t) < best * (1 - ROUNDING)]
+    best = min((_lowest_mse(outcomes[t]) for t in going), default=inf)
+    others = [t for t in given_up if t not in set(going)]
+    return [t for t in others if _lowest_mse(outcomes[t]) < best * (1 - ROUNDING)]
 
 
 def _has_ended(outcome: Outcome, length: Length) -> bool:
