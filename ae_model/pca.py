@@ -89,3 +89,29 @@ def pca_baseline(
         pca = fit_pca(values[fold.train], fitted, max(code_sizes))
         columns.append(pca_mse(pca, fitted.transform(values[fold.validation]), code_sizes))
     return np.stack(columns, axis=1)
+
+
+def pca_fve(
+    values: Num[np.ndarray, "samples features"],
+    folds: Sequence[Fold],
+    value_range: tuple[float, float] | None = None,
+    *,
+    scaling: str = "range",
+) -> Float[np.ndarray, "sizes n_splits"]:
+    """The fraction of the validation rows' variance that PCA explains, at every code size and in each fold.
+
+    As in `EpochRecord.val_fve`, the variance is about the training rows' mean, which predicts with FVE 0. Scaling and
+    PCA are fitted on the fold's training rows alone.
+
+    Returns:
+        A row for each number of components, from 1 to the number of features; what exceeds the number that there are
+        has all of them. It rises down every column. NaN where a fold's validation rows do not vary.
+    """
+    code_sizes = range(1, values.shape[1] + 1)
+    columns = []
+    for fold, fitted in zip(folds, fold_scalings(values, folds, value_range, scaling), strict=True):
+        pca = fit_pca(values[fold.train], fitted, len(code_sizes))
+        scaled = fitted.transform(values[fold.validation])
+        total = float(np.mean(np.square(scaled - pca.mean_)))
+        columns.append(1 - pca_mse(pca, scaled, code_sizes) / (total if total > 0 else np.nan))
+    return np.stack(columns, axis=1)

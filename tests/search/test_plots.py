@@ -19,6 +19,8 @@ from search import plots
 from search.plots.code_sizes import SHOWN_VARIANCE, spread
 from search.plots.features import feature_positions
 from search.plots.figures import BLUE, MAX_BARS, three_digits
+from search.plots.fve import MAX_CHOICES
+from search.smallest_code_record import smallest_code
 from search.tables import TRIAL_COLUMNS
 
 DEFAULTS = Configuration(layer_sizes=(64, 8))
@@ -491,3 +493,41 @@ def test_feature_errors_of_a_perfect_model(tmp_path: Path) -> None:
     """Bars of no length are drawn without complaint."""
     plots.feature_errors(np.zeros(3), list("abc"), tmp_path / "errors.png")
     _check(tmp_path / "errors.png")
+
+
+@pytest.mark.parametrize(
+    ("n_choices", "n_features", "targets", "diverged"),
+    [
+        (1, 8, [0.9], 0),
+        (6, 64, [0.95, 0.9], 0),
+        (9, 784, [0.5, 0.9, 0.95, 0.96, 0.99999], 2),
+        (2, 3, [0.99999], 1),
+        (1, 5, [0.9], 1),
+    ],
+)
+def test_variance_explained(
+    tmp_path: Path, n_choices: int, n_features: int, targets: list[float], diverged: int
+) -> None:
+    """A curve for each choice that was trained, the best if there are many; each target has one label at the side."""
+    generator = np.random.default_rng(0)
+    at = np.arange(1, n_features + 1)
+    pca = 1 - np.exp(-3 * at / n_features)[:, None] * (1 + 0.01 * generator.normal(size=(1, 5)))
+    measured = {}
+    for choice in range(n_choices):
+        sizes = sorted(generator.choice(at, min(12, n_features), replace=False).tolist())
+        fve = {size: np.clip(1.1 * pca[size - 1] + 0.002 * generator.normal(size=5), None, 0.999) for size in sizes}
+        if choice < diverged:
+            fve = dict.fromkeys(sizes, np.full(5, np.nan))
+        measured[f"{64 * (choice + 1)}-32, random start"] = fve
+    found = smallest_code(measured, targets, pca=pca, intrinsic_dimensions={})
+    figure = plots.variance_explained(found, tmp_path / "smallest_code.png")
+    _check(tmp_path / "smallest_code.png")
+    _check_texts(figure)
+    (axes,) = figure.axes
+    curves = [c for c in axes.containers if isinstance(c, ErrorbarContainer)]
+    assert len(curves) == min(n_choices - diverged, MAX_CHOICES)
+    assert len(axes.texts) == len(targets)
+    assert all(label.get_window_extent().x0 > axes.bbox.x1 for label in axes.texts)
+    diamonds = {tuple(np.ravel(line.get_xydata())) for line in axes.lines if line.get_marker() == "D"}  # type: ignore[arg-type]
+    for a in found.answers:
+        assert a.size is None or any(np.allclose(d, (a.size, 1 - a.target)) for d in diamonds if len(d) == 2)
