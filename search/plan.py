@@ -1,6 +1,6 @@
 """Settings and data set -> what will be trained; made without Ray, and without writing anything."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,14 @@ class Plan:
     def n_training_rows(self) -> int:
         """Training rows of all folds together: the samples that an epoch of one configuration takes."""
         return sum(len(fold.train) for fold in self.design.folds)
+
+    def named(self, configurations: Iterable[Configuration]) -> dict[str, Configuration]:
+        """Configurations by trial id."""
+        return {trial_id(configuration, self.definition): configuration for configuration in configurations}
+
+    def schedule_epochs(self, batch_size: int) -> int:
+        """The length of a learning-rate schedule, in epochs."""
+        return training_length(self.settings.search, self.design.folds, batch_size).epochs
 
     def length(self, configuration: Configuration) -> Length:
         """How long a configuration is trained."""

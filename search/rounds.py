@@ -202,6 +202,11 @@ def _in_proportion(epoch: int, *, of: int, to: int) -> int:
     return ceil(epoch * to / of)
 
 
+def expected_mse(outcome: Outcome) -> float:
+    """The error that a trial has come to, or would soon come to if it went on; infinite where it has none."""
+    return _forecast(outcome, last=2 * int(outcome.epochs[-1]) if len(outcome.epochs) else 0)
+
+
 def _forecast(outcome: Outcome, last: int) -> float:
     """The forecast of a trial's error; infinite where it has none."""
     return forecast(outcome.curve(), int(outcome.epochs[0]), last) if len(outcome.epochs) else inf

@@ -193,6 +193,8 @@ class SearchSection(_Section):
 
     algorithm: Literal["grid", "random"] = "grid"
     """Whether all configurations are tried, or a random sample of them."""
+    target_fve: Annotated[list[_Fraction], BeforeValidator(_as_list), Field(min_length=1)] | None = None
+    """With "smallest-code": the fractions of variance that the code is to explain in cross-validation."""
     pruning: Literal["none", "halving"] = "none"
     """Whether trials that will not win are given up on the way, as `search.rounds.halving` does it."""
     reduction_factor: Annotated[float, Field(gt=1, le=100)] = 2.0
