@@ -7,7 +7,7 @@ import numpy as np
 
 from ae_model.configuration import Configuration
 from search.ledger import Outcome
-from search.rounds import Outcomes, Rounds, expected_mse
+from search.rounds import Rounds, expected_mse
 from search.smallest_code import next_sizes
 from search.tables import START_GAIN
 

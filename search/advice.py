@@ -13,7 +13,7 @@ from search.ledger import FINISHED
 from search.lengths import DEFAULT_STEPS
 from search.paired_test import SIGNIFICANCE, corrected_p_value
 from search.selection import Selection
-from search.settings import LogUniform, SearchSection, SearchSettings, SpaceSettings
+from search.settings import LogUniform, Range, SearchSection, SearchSettings, SpaceSettings
 from search.trend import falling_trials
 
 MAX_ADVICE = 3
@@ -129,7 +129,9 @@ def beyond_pca(
     widest = max((width for hidden in _hidden(finished) for width in hidden), default=0)
     if widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
         width = 2 * widest or 64
-        wider = _with_hidden(space, (width,)) if not space.widths else {"space.widths": sorted({*space.widths, width})}
+        wider = (
+            _with_hidden(space, (width,)) if not space.widths else {"space.widths": _with_value(space.widths, width)}
+        )
         return Advice(finding=finding, aim="to try wider layers", changes=wider)
     n = int(winner["code_size"])
     components = f"{n} component{'s' * (n != 1)}"
@@ -258,9 +260,17 @@ def _with_hidden(space: SpaceSettings, hidden: tuple[int, ...]) -> dict[str, Any
     """The settings that search these hidden layers too."""
     if space.depth is None or space.widths is None:
         return {"space.hidden": [*(space.hidden or []), "-".join(map(str, hidden))]}
-    if len(hidden) not in space.depth:
-        return {"space.depth": sorted({*space.depth, len(hidden)})}
-    return {"space.widths": sorted({*space.widths, max(hidden)})}
+    depths = range(space.depth.low, space.depth.high + 1) if isinstance(space.depth, Range) else space.depth
+    if len(hidden) not in depths:
+        return {"space.depth": _with_value(space.depth, len(hidden))}
+    return {"space.widths": _with_value(space.widths, max(hidden))}
+
+
+def _with_value(axis: Range[int] | list[int], value: int) -> dict[str, int] | list[int]:
+    """A list or range of the settings that holds this number too."""
+    if isinstance(axis, Range):
+        return {"low": min(axis.low, value), "high": max(axis.high, value)}
+    return sorted({*axis, value})
 
 
 def _worse(epochs: pd.DataFrame, other: "pd.Series[Any]", winner: "pd.Series[Any]") -> bool:

@@ -1,15 +1,24 @@
 """Plan -> the rounds of its search."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from ae_model.configuration import Configuration
+from ae_model.pca import pca_fve
+from search.adaptive import History, Train, smallest_code_rounds, suggested
 from search.plan import Plan
 from search.rounds import Rounds, bounded, halving, one_round, repeated
+from search.smallest_code import search_range
+from search.space import make_configurations
 
 
 def make_rounds(plan: Plan) -> Rounds:
-    """The rounds of a search, as the settings ask for them."""
+    """The rounds of a search, as the settings ask for them.
+
+    Raises:
+        UserError: If Optuna is needed and missing, when the first round is asked for.
+    """
     search = plan.settings.search
-    rounds = _pruned(plan)(plan.trials)
+    rounds = _searched(plan, _trained(plan))
     if search.repeats > 1:
         rounds = repeated(rounds, plan.length, search.repeat_top)
     if search.max_fold_epochs is not None:
@@ -19,11 +28,56 @@ def make_rounds(plan: Plan) -> Rounds:
     return rounds
 
 
-def _pruned(plan: Plan) -> Callable[..., Rounds]:
+def choices_at(plan: Plan) -> Callable[[int], Mapping[str, Configuration]]:
+    """The function that gives the configurations of a code size by trial id, always in the same order."""
+    n_features = plan.dataset.development.shape[1]
+
+    def choices(code_size: int) -> Mapping[str, Configuration]:
+        return plan.named(
+            make_configurations(
+                plan.settings.space,
+                input_size=n_features,
+                code_sizes=[code_size],
+                schedule_epochs=plan.schedule_epochs,
+            )
+        )
+
+    return choices
+
+
+def _trained(plan: Plan) -> Train:
     """How a set of configurations is trained: with pruning or without."""
     search = plan.settings.search
     if search.pruning == "none":
-        return lambda configurations: one_round(configurations, plan.length)
-    return lambda configurations: halving(
-        configurations, plan.length, factor=search.reduction_factor, grace_period=search.grace_period
-    )
+        return lambda trials: one_round(trials, plan.length)
+    return lambda trials: halving(trials, plan.length, factor=search.reduction_factor, grace_period=search.grace_period)
+
+
+def _searched(plan: Plan, train: Train) -> Rounds:
+    """The rounds of an algorithm."""
+    search, settings = plan.settings.search, plan.settings
+    if search.algorithm == "smallest-code":
+        assert search.target_fve is not None
+        design = plan.design
+        pca = pca_fve(plan.dataset.development, design.folds, design.value_range, scaling=design.scaling)
+        high, guesses = search_range(pca, search.target_fve)
+        return smallest_code_rounds(choices_at(plan), train, targets=search.target_fve, high=high, guesses=guesses)
+    if search.algorithm == "tpe":
+
+        def suggest(history: History, n: int) -> Mapping[str, Configuration]:
+            from search.tpe import suggest as suggest_next  # with Optuna, which is an extra
+
+            return plan.named(
+                suggest_next(
+                    settings.space,
+                    history,
+                    n,
+                    seed=settings.seed,
+                    input_size=plan.dataset.development.shape[1],
+                    code_sizes=plan.code_sizes.searched,
+                    schedule_epochs=plan.schedule_epochs,
+                )
+            )
+
+        return suggested(suggest, train, num_samples=search.num_samples, batch_trials=search.batch_trials)
+    return train(plan.trials)

@@ -122,7 +122,7 @@ def bottleneck(
     proposal = propose_code_sizes(dataset, settings)
     n_samples, n_features = dataset.development.shape
     sizes = (
-        [("", size) for size in wanted.code_sizes]
+        [("", size) for size in proposal.code_sizes]
         if wanted.code_sizes
         else [(f"{fraction:g}: ", proposal.code_size_for(fraction)) for fraction in wanted.explained_variance]
     )

@@ -1,5 +1,6 @@
 """Data set -> the code sizes that PCA proposes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ae_model.pca import code_size_for, explained_variance_ratio
 from ae_model.scaling import fit_scaling
 from search.files import is_current, replace_file
 from search.scaling import resolved_scaling
-from search.settings import BottleneckSettings, SearchSettings
+from search.settings import BottleneckSettings, LogUniform, SearchSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,7 +23,15 @@ class CodeSizes:
     ratio: np.ndarray
     """The explained variance ratio of each principal component, in falling order."""
     code_sizes: list[int]
-    """The code sizes, each once: one for each fraction of the variance, or those that the settings list."""
+    """The code sizes, each once: one for each fraction of the variance, or those that the settings list; the ends of
+    their range, where they have one."""
+    searched_range: LogUniform[int] | None = None
+    """The range that code sizes are drawn from, if they are not listed."""
+
+    @property
+    def searched(self) -> Sequence[int] | LogUniform[int]:
+        """What a search takes its code sizes from."""
+        return self.searched_range or self.code_sizes
 
     def code_size_for(self, explained_variance: float) -> int:
         """The smallest number of components that explain this fraction of the variance, which is in (0, 1]."""
@@ -34,10 +43,12 @@ class CodeSizes:
 
     def text(self) -> str:
         """The code sizes and what they explain, in one line."""
-        return "; ".join(
-            f"code size {size}, with which PCA explains {self.reached(size):.2%} of the variance"
-            for size in self.code_sizes
-        )
+        explained = [
+            f"{size}, with which PCA explains {self.reached(size):.2%} of the variance" for size in self.code_sizes
+        ]
+        if self.searched_range is not None:
+            return f"code sizes from {', to '.join(explained)}"
+        return "; ".join(f"code size {text}" for text in explained)
 
 
 def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSettings | None = None) -> CodeSizes:
@@ -69,6 +80,9 @@ def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSe
         ratio = explained_variance_ratio(dataset.development, scaling)
     except UserError as error:
         raise UserError(f"{dataset.name}: {error}") from error
+    if isinstance(wanted.code_sizes, LogUniform):
+        ends = [wanted.code_sizes.low, wanted.code_sizes.high]
+        return CodeSizes(ratio=ratio, code_sizes=ends, searched_range=wanted.code_sizes)
     listed = wanted.code_sizes or [code_size_for(fraction, ratio) for fraction in wanted.explained_variance]
     return CodeSizes(ratio=ratio, code_sizes=list(dict.fromkeys(listed)))
 

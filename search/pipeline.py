@@ -11,6 +11,7 @@ from search.ledger import Ledger
 from search.monitor import Monitor
 from search.plan import make_plan
 from search.settings import SearchSettings
+from search.smallest_code_report import report_smallest_code
 
 
 def run_search(
@@ -58,4 +59,6 @@ def run_search(
     with Ledger(directory) as ledger:
         enter_plan(plan, ledger, directory)
         train(plan, ledger, directory, address=address, progress=progress)
+        if settings.search.algorithm == "smallest-code":
+            report_smallest_code(plan, directory)
         return finish(directory, plan.dataset, progress)  # still under the ledger's lock

@@ -78,14 +78,16 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         folds = make_folds(len(dataset.development), search.n_splits, settings.seed)
     except UserError as error:
         raise error.renamed(lambda name: f"search.{name}") from error
-    configurations = make_configurations(
-        settings.space,
-        input_size=dataset.development.shape[1],
-        code_sizes=code_sizes.code_sizes,
-        num_samples=search.num_samples,
-        seed=settings.seed,
-        schedule_epochs=lambda batch_size: training_length(search, folds, batch_size).epochs,
-    )
+    configurations: list[Configuration] = []
+    if search.algorithm in ("grid", "random"):  # others make them up as they go
+        configurations = make_configurations(
+            settings.space,
+            input_size=dataset.development.shape[1],
+            code_sizes=code_sizes.searched,
+            num_samples=search.num_samples,
+            seed=settings.seed,
+            schedule_epochs=lambda batch_size: training_length(search, folds, batch_size).epochs,
+        )
     definition = {
         "data": dataset.fingerprint(),
         "data.scaling": scaling,

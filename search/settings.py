@@ -2,7 +2,7 @@
 
 import re
 from math import inf
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -49,25 +49,45 @@ class _Section(BaseModel):
 
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
 _Width = Annotated[int, Field(ge=1, le=10**7)]
+_Depth = Annotated[int, Field(ge=0, le=10)]
+_Batch = Annotated[int, Field(ge=1)]
 _LearningRate = Annotated[float, Field(gt=0, le=10)]
 _Activation = Annotated[str, BeforeValidator(_activation_name)]
 _Part = Annotated[float, Field(ge=0, lt=1)]
 _Strength = Annotated[float, Field(ge=0, le=100)]
+_PositiveStrength = Annotated[float, Field(gt=0, le=100)]  # whose logarithm is a number
+
+_Number = TypeVar("_Number", int, float)
+_Value = TypeVar("_Value")
 
 
-class LogUniform(_Section):
-    """A range of learning rates from which `algorithm = "random"` draws log-uniformly."""
+class Range(_Section, Generic[_Number]):
+    """All values from `low` to `high`, from which `algorithm = "random"` draws and "tpe" chooses."""
 
-    low: _LearningRate
-    """The lower end, greater than 0."""
-    high: _LearningRate
-    """The upper end, greater than `low`."""
+    low: _Number
+    """The lower end, which may be drawn."""
+    high: _Number
+    """The upper end, which may be drawn; greater than `low`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"low must be less than high, but they are {self.low} and {self.high}")
         return self
+
+
+class Uniform(Range[_Number]):
+    """A range in which every value is as likely as another."""
+
+
+class LogUniform(Range[_Number]):
+    """A range of values > 0 in which the logarithm is drawn uniformly: each doubling is as likely as another."""
+
+
+_Listed = Annotated[list[_Value], BeforeValidator(_as_list), Field(min_length=1)]
+"""A list of values, or a value that stands for a list of one."""
+_RANGE, _LISTED = Tag("range"), Tag("values")
+_RANGE_OR_LISTED = Discriminator(lambda value: "range" if isinstance(value, dict | Range) else "values")
 
 
 ARRAY_SOURCE = "array"
@@ -99,12 +119,12 @@ class DataSettings(_Section):
 class BottleneckSettings(_Section):
     """Which code sizes are searched."""
 
-    explained_variance: Annotated[
-        list[Annotated[float, Field(gt=0, le=1)]], BeforeValidator(_as_list), Field(min_length=1)
-    ] = [0.95]
+    explained_variance: _Listed[Annotated[float, Field(gt=0, le=1)]] = [0.95]
     """Fractions of the variance; the code size for each is the number of principal components that explain it."""
-    code_sizes: Annotated[list[_Width], BeforeValidator(_as_list), Field(min_length=1)] | None = None
-    """The code sizes themselves; `explained_variance` is then not used."""
+    code_sizes: (
+        Annotated[Annotated[LogUniform[_Width], _RANGE] | Annotated[_Listed[_Width], _LISTED], _RANGE_OR_LISTED] | None
+    ) = None
+    """The code sizes themselves, or a range `{low, high}`; `explained_variance` is then not used."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -114,54 +134,54 @@ class BottleneckSettings(_Section):
 
 
 class SpaceSettings(_Section):
-    """What is searched: every combination of these settings."""
+    """What is searched: every combination of these settings, or configurations drawn or chosen from them."""
 
-    hidden: (
-        Annotated[list[Annotated[str, BeforeValidator(_hidden_text)]], BeforeValidator(_as_list), Field(min_length=1)]
-        | None
-    ) = None
+    hidden: _Listed[Annotated[str, BeforeValidator(_hidden_text)]] | None = None
     """The hidden layers between input and code: each entry is a text like "128-64", or "" for none. If missing, what
     `default_hidden` makes of the code size."""
     depth: (
-        Annotated[list[Annotated[int, Field(ge=0, le=10)]], BeforeValidator(_as_list), Field(min_length=1)] | None
+        Annotated[Annotated[Uniform[_Depth], _RANGE] | Annotated[_Listed[_Depth], _LISTED], _RANGE_OR_LISTED] | None
     ) = None
-    """Numbers of hidden layers; together with `widths`, they replace `hidden` by every combination."""
-    widths: Annotated[list[_Width], BeforeValidator(_as_list), Field(min_length=1)] | None = None
-    """The widths that a hidden layer may have; goes with `depth`."""
+    """Numbers of hidden layers, or a range `{low, high}`; together with `widths`, they replace `hidden` by every
+    combination."""
+    widths: (
+        Annotated[Annotated[LogUniform[_Width], _RANGE] | Annotated[_Listed[_Width], _LISTED], _RANGE_OR_LISTED] | None
+    ) = None
+    """The widths that a hidden layer may have, or a range `{low, high}`; goes with `depth`."""
     non_increasing: StrictBool = False
     """Whether no layer may be wider than the one before it; goes with `depth` and `widths`."""
-    hidden_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["relu"]
+    hidden_activation: _Listed[_Activation] = ["relu"]
     """The activations of hidden layers, in encoder and decoder."""
-    code_activation: Annotated[list[_Activation], BeforeValidator(_as_list), Field(min_length=1)] = ["linear"]
+    code_activation: _Listed[_Activation] = ["linear"]
     """The activations of the code."""
-    init: Annotated[list[Literal["pca", "random"]], BeforeValidator(_as_list), Field(min_length=1)] = ["pca", "random"]
+    init: _Listed[Literal["pca", "random"]] = ["pca", "random"]
     """Where training starts: "random" weights, or "pca", weights that reconstruct as PCA of the training rows does.
     "random" alone by default with an output activation that no start at PCA is known for."""
     output_activation: _Activation = "linear"
     """The activation of the decoder's output; its values must cover those of the scaled data, see `data.scaling`."""
     learning_rate: (
         Annotated[
-            Annotated[LogUniform, Tag("range")]
-            | Annotated[list[_LearningRate], BeforeValidator(_as_list), Field(min_length=1), Tag("values")],
-            Discriminator(lambda value: "range" if isinstance(value, dict | LogUniform) else "values"),
+            Annotated[LogUniform[_LearningRate], _RANGE] | Annotated[_Listed[_LearningRate], _LISTED], _RANGE_OR_LISTED
         ]
         | None
     ) = None
     """Adam's learning rate: a value, a list of values, or a range `{low, high}`. If missing, what
     `default_learning_rate` makes of the number of features."""
-    batch_size: Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list), Field(min_length=1)] = [64]
-    """Samples per training step."""
-    weight_decay: Annotated[list[_Strength], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
-    """The decoupled decay of all parameters, as in AdamW."""
-    learning_rate_schedule: Annotated[
-        list[Literal["constant", "cosine", "one-cycle"]], BeforeValidator(_as_list), Field(min_length=1)
-    ] = ["constant"]
+    batch_size: Annotated[
+        Annotated[LogUniform[_Batch], _RANGE] | Annotated[_Listed[_Batch], _LISTED], _RANGE_OR_LISTED
+    ] = [64]
+    """Samples per training step, or a range `{low, high}`."""
+    weight_decay: Annotated[
+        Annotated[LogUniform[_PositiveStrength], _RANGE] | Annotated[_Listed[_Strength], _LISTED], _RANGE_OR_LISTED
+    ] = [0.0]
+    """The decoupled decay of all parameters, as in AdamW, or a range `{low, high}`."""
+    learning_rate_schedule: _Listed[Literal["constant", "cosine", "one-cycle"]] = ["constant"]
     """How the learning rate changes from step to step; a schedule is as long as the search's epochs."""
-    dropout: Annotated[list[_Part], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    dropout: _Listed[_Part] = [0.0]
     """The probability with which a unit of a hidden layer is dropped in training."""
-    noise_std: Annotated[list[_Strength], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    noise_std: _Listed[_Strength] = [0.0]
     """The standard deviation of noise that is added to the input in training, in scaled units."""
-    mask_fraction: Annotated[list[_Part], BeforeValidator(_as_list), Field(min_length=1)] = [0.0]
+    mask_fraction: _Listed[_Part] = [0.0]
     """The part of the input's features that is set to 0 in training."""
 
     @model_validator(mode="before")
@@ -191,8 +211,9 @@ class SpaceSettings(_Section):
 class SearchSection(_Section):
     """How the space is searched, and how a configuration is evaluated."""
 
-    algorithm: Literal["grid", "random"] = "grid"
-    """Whether all configurations are tried, or a random sample of them."""
+    algorithm: Literal["grid", "random", "tpe", "smallest-code"] = "grid"
+    """Whether all configurations are tried, a random sample of them, those that a tree-structured Parzen estimator
+    suggests, as `suggest` explains it, or the code sizes that tell how small the code may be for `target_fve`."""
     target_fve: Annotated[list[_Fraction], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     """With "smallest-code": the fractions of variance that the code is to explain in cross-validation."""
     pruning: Literal["none", "halving"] = "none"
@@ -210,7 +231,9 @@ class SearchSection(_Section):
     repeat_top: Annotated[int, Field(ge=1)] | None = None
     """How many of the best trials are repeated; all that finish if missing."""
     num_samples: Annotated[int, Field(ge=1)] | None = None
-    """How many configurations "random" draws."""
+    """How many configurations "random" draws, and "tpe" suggests."""
+    batch_trials: Annotated[int, Field(ge=1)] = 8
+    """How many configurations "tpe" suggests at a time, before it learns what they give."""
     n_splits: Annotated[int, Field(ge=2)] = 5
     """The number of folds of the cross-validation."""
     max_steps: Annotated[int, Field(ge=1)] | None = None
@@ -284,11 +307,71 @@ class SearchSettings(_Section):
         return self
 
     @model_validator(mode="after")
-    def _random_needs_a_number(self) -> Self:
-        if self.search.algorithm == "random" and self.search.num_samples is None:
+    def _number_of_configurations(self) -> Self:
+        search, algorithm = self.search, self.search.algorithm
+        if algorithm == "random" and search.num_samples is None:
             raise ValueError('search.num_samples must be given with search.algorithm = "random"')
-        if self.search.algorithm == "grid" and self.search.num_samples is not None:
-            raise ValueError('search.num_samples belongs to search.algorithm = "random", but the algorithm is "grid"')
-        if self.search.algorithm == "grid" and isinstance(self.space.learning_rate, LogUniform):
-            raise ValueError('space.learning_rate as a range needs search.algorithm = "random", but it is "grid"')
+        if algorithm == "tpe" and (search.num_samples, search.time_budget_s, search.max_fold_epochs) == (None,) * 3:
+            raise ValueError(
+                "search.num_samples, search.time_budget_s or search.max_fold_epochs must be given with "
+                'search.algorithm = "tpe", or it would never end'
+            )
+        if algorithm not in ("random", "tpe") and search.num_samples is not None:
+            raise ValueError(
+                'search.num_samples belongs to search.algorithm = "random" or "tpe", but the algorithm is '
+                f'"{algorithm}"'
+            )
+        if algorithm != "tpe" and search.batch_trials != SearchSection.model_fields["batch_trials"].default:
+            raise ValueError(
+                f'search.batch_trials belongs to search.algorithm = "tpe", but the algorithm is "{algorithm}"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _smallest_code(self) -> Self:
+        search = self.search
+        if search.algorithm == "smallest-code":
+            if search.target_fve is None:
+                raise ValueError('search.target_fve must be given with search.algorithm = "smallest-code"')
+            if self.bottleneck.code_sizes is not None:
+                raise ValueError(
+                    'bottleneck.code_sizes must be left out with search.algorithm = "smallest-code", which finds them'
+                )
+            if search.pruning != "none":
+                raise ValueError(
+                    'search.pruning must be "none" with search.algorithm = "smallest-code": '
+                    "every code size that it asks for must have its result"
+                )
+        elif search.target_fve is not None:
+            raise ValueError(
+                'search.target_fve belongs to search.algorithm = "smallest-code", but the algorithm is '
+                f'"{search.algorithm}"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _halving(self) -> Self:
+        search = self.search
+        if search.pruning == "none":
+            for name in ("reduction_factor", "grace_period"):
+                if getattr(search, name) != SearchSection.model_fields[name].default:
+                    raise ValueError(f'search.{name} belongs to search.pruning = "halving", but pruning is "none"')
+        elif set(self.space.learning_rate_schedule) != {"constant"}:
+            raise ValueError(
+                'space.learning_rate_schedule must be "constant" with search.pruning = "halving": '
+                "what a schedule is like on its way says little of its end"
+            )
+        if search.repeat_top is not None and search.repeats == 1:
+            raise ValueError("search.repeat_top needs search.repeats above 1")
+        return self
+
+    @model_validator(mode="after")
+    def _no_grid_of_ranges(self) -> Self:
+        for name, section in (("bottleneck", self.bottleneck), ("space", self.space)):
+            for key, value in section:
+                if self.search.algorithm not in ("random", "tpe") and isinstance(value, Range):
+                    raise ValueError(
+                        f'{name}.{key} as a range needs search.algorithm = "random" or "tpe", but it is '
+                        f'"{self.search.algorithm}"'
+                    )
         return self

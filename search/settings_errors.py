@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ae_model.errors import UserError
-from search.settings import LogUniform, SearchSettings
+from search.settings import Range, SearchSettings
 
 
 def checked_settings(content: Mapping[str, Any]) -> SearchSettings:
@@ -29,8 +29,8 @@ def _message(error: ValidationError) -> str:
     unknown = [e for e in errors if e["type"] == "extra_forbidden"]
     first = (unknown or errors)[0]
     path = [str(part) for part in first["loc"] if not isinstance(part, int)]
-    if path[:2] == ["space", "learning_rate"]:
-        path[2:3] = []  # which of its two forms it takes
+    if path[2:3] in (["range"], ["values"]):
+        path[2:3] = []  # which of its two forms a setting takes
     if unknown:
         return _unknown_key(path)
     key = ".".join(path)
@@ -63,7 +63,6 @@ def _settings_called(name: str) -> list[str]:
 
 def _known_keys(path: Sequence[str]) -> list[str]:
     model: Any = SearchSettings
-    for part in path:
-        field = model.model_fields.get(part)
-        model = LogUniform if part == "learning_rate" else field.annotation
+    for level, part in enumerate(path):
+        model = Range if level else model.model_fields[part].annotation  # what has keys in a section is a range
     return list(model.model_fields)

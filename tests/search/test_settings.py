@@ -195,7 +195,7 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"space": {"mask_fraction": [[0.1]]}}, ["space.mask_fraction", "[0.1]"]),
     ({"search": {"n_splits": 1}}, ["search.n_splits", "2", "1"]),
     ({"search": {"max_epochs": 0}}, ["search.max_epochs", "1", "0"]),
-    ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid' or 'random'", "'bayes'"]),
+    ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid', 'random' or 'tpe'", "'bayes'"]),
     ({"search": {"algorithm": "random", "num_samples": 0}}, ["search.num_samples", "0"]),
     ({"search": {"fp32_precision": "fp8"}}, ["search.fp32_precision", "'fp8'"]),
     ({"resources": {"cpus_per_trial": 0}}, ["resources.cpus_per_trial", "0"]),

@@ -1,0 +1,6 @@
+"""Provisional."""
+
+from typing import Any
+
+
+def suggest(*args: Any, **kwargs: Any) -> Any: ...
