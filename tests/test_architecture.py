@@ -126,7 +126,10 @@ def test_the_model_does_not_know_the_search(package: str) -> None:
         ("pydantic", {"search.settings", "search.settings_errors"}),
         (
             "matplotlib",
-            {f"search.plots.{name}" for name in ("code_sizes", "features", "figures", "images", "losses", "trials")},
+            {
+                f"search.plots.{name}"
+                for name in ("code_sizes", "features", "figures", "fve", "images", "losses", "trials")
+            },
         ),
     ],
 )

@@ -12,6 +12,8 @@ import typer
 from search.cli import app
 from search.evaluation_record import Evaluation
 from search.selection import Selection
+from search.smallest_code import Answer
+from search.smallest_code_record import SmallestCode
 from search.tables import EPOCH_COLUMNS, FOLD_COLUMNS, TRIAL_COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -99,8 +101,16 @@ def test_every_column_is_documented_in_its_order(title: str, columns: list[str])
     assert named == columns
 
 
-@pytest.mark.parametrize(("title", "record"), [("selection.json", Selection), ("best/evaluation.json", Evaluation)])
-def test_every_field_is_documented(title: str, record: type[Selection] | type[Evaluation]) -> None:
-    """The fields of the two JSON files."""
+@pytest.mark.parametrize(
+    ("title", "record"),
+    [
+        ("selection.json", Selection),
+        ("smallest_code.json", SmallestCode),
+        ("smallest_code.json", Answer),
+        ("best/evaluation.json", Evaluation),
+    ],
+)
+def test_every_field_is_documented(title: str, record: type[Selection | SmallestCode | Answer | Evaluation]) -> None:
+    """The fields of the JSON files."""
     named = set(codes(section("results/README.md", title)))
     assert {field.name for field in fields(record)} <= named
