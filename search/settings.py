@@ -213,7 +213,7 @@ class SearchSection(_Section):
 
     algorithm: Literal["grid", "random", "tpe", "smallest-code"] = "grid"
     """Whether all configurations are tried, a random sample of them, those that a tree-structured Parzen estimator
-    suggests, as `suggest` explains it, or the code sizes that tell how small the code may be for `target_fve`."""
+    suggests, as `search.tpe.suggest` explains it, or the code sizes that tell how small the code may be for `target_fve`."""
     target_fve: Annotated[list[_Fraction], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     """With "smallest-code": the fractions of variance that the code is to explain in cross-validation."""
     pruning: Literal["none", "halving"] = "none"
