@@ -7,7 +7,7 @@ from ae_model.configuration import Configuration
 from search.baselines import enter_baselines
 from search.ledger import ENDED, FAILED, FINISHED, PENDING, Ledger, Outcome
 from search.plan import Plan
-from search.rounds import Outcomes, Round, Rounds, Stop, is_done
+from search.rounds import Outcomes, Round, Rounds, Stop, is_done, repeats_round
 
 
 class Course:
@@ -51,6 +51,22 @@ class Course:
             if self.left:
                 self._note(asked)
                 return asked
+
+    def last_round(self) -> Round | None:
+        """The repeats of the best that have finished, where the time for all else has ended; None if there are none.
+
+        What is left of them, because they failed, is not asked for again.
+        """
+        search = self._plan.settings.search
+        if search.repeats == 1 or (self._round is not None and self._round.repeats):
+            return None
+        standing = self._ledger.standing(None, self.trials)
+        finished = {t: s.epochs for t, s in standing.items() if s.status == FINISHED}
+        asked = repeats_round(self._ledger.outcomes(finished), search.repeat_top)
+        self.number += 1
+        self._enter(asked)
+        self.left = self._still_left(asked)
+        return asked if self.left else None
 
     def _enter(self, asked: Round) -> None:
         if self._round is not None and not self._round.repeats:

@@ -18,8 +18,9 @@ from search.ledger import DIVERGED, FAILED, Outcome, Standing
 from search.lengths import Length
 from search.tables import ROUNDING
 
-GRACE_PART = 27
-"""The first rung is at one part in so many of the epochs."""
+GRACE_PART, MIN_GRACE = 27, 3
+"""The first rung is at one part in so many of the epochs, and where they allow it not before so many: a trend cannot be
+seen in fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,8 @@ def halving(
         configurations: The trials.
         lengths: How long each is trained.
         factor: One trial in so many survives a rung, and the next rung is so many times as far; > 1.
-        grace_period: The epoch of the first rung, for the longest trials; a twenty-seventh of their epochs if None.
+        grace_period: The epoch of the first rung, for the longest trials; a twenty-seventh of their epochs if None, but
+            three at least, or a quarter where they are few.
     """
     last = {t: lengths(c).epochs for t, c in configurations.items()}
     outcomes: dict[str, Outcome] = {}
@@ -86,14 +88,16 @@ def halving(
     new, going = configurations, list(configurations)
     rungs = rung_epochs(max(last.values(), default=1), factor=factor, grace_period=grace_period)
     for rung, epoch in enumerate(rungs, 1):
-        targets = {t: _in_proportion(epoch, of=rungs[-1], to=last[t]) for t in going}
+        is_last = epoch == rungs[-1] or len(going) == 1  # one alone has nobody to give way to
+        targets = {t: last[t] if is_last else _in_proportion(epoch, of=rungs[-1], to=last[t]) for t in going}
         outcomes |= yield Round(configurations=new, targets=targets, stopped=stopped)
-        if rung < len(rungs):
-            forecasts = {t: _forecast(outcomes[t], last[t]) for t in going}
-            going = lowest(forecasts, ceil(len(going) / factor))
-            stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
-            given_up |= stopped
-            new = {}
+        if is_last:
+            break
+        forecasts = {t: _forecast(outcomes[t], last[t]) for t in going}
+        going = lowest(forecasts, ceil(len(going) / factor))
+        stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
+        given_up |= stopped
+        new = {}
     while revived := _better_than_all(going, given_up, outcomes):
         outcomes |= yield Round(targets={t: last[t] for t in revived})
         going = [*going, *revived]
@@ -107,7 +111,7 @@ def rung_epochs(last: int, *, factor: float, grace_period: int | None) -> list[i
         >>> rung_epochs(81, factor=2, grace_period=None)
         [3, 6, 12, 24, 48, 81]
     """
-    rungs, epoch = [], float(grace_period or max(1, last // GRACE_PART))
+    rungs, epoch = [], float(grace_period or max(last // GRACE_PART, min(MIN_GRACE, ceil(last / 4))))
     while round(epoch) < last:
         rungs.append(round(epoch))
         epoch = max(epoch * factor, epoch + 1)
@@ -170,10 +174,19 @@ def repeated(rounds: Rounds, lengths: Lengths, top: int | None) -> Rounds:
     """
     trials: dict[str, Configuration] = {}
     outcomes = yield from _noting(rounds, trials)
-    finished = {t: _lowest_mse(o) for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))}
-    best = lowest(finished, top or len(finished))
-    yield Round(targets={t: int(outcomes[t].epochs[-1]) for t in best}, repeats=True)
+    yield repeats_round({t: o for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))}, top)
     return outcomes
+
+
+def repeats_round(finished: Outcomes, top: int | None) -> Round:
+    """The repeats of the best of some trials, each for as many epochs as it was trained.
+
+    Args:
+        finished: What they gave.
+        top: How many are repeated; all if None.
+    """
+    best = lowest({t: _lowest_mse(outcome) for t, outcome in finished.items()}, top or len(finished))
+    return Round(targets={t: int(finished[t].epochs[-1]) for t in best}, repeats=True)
 
 
 def _noting(rounds: Rounds, trials: dict[str, Configuration]) -> Rounds:

@@ -213,7 +213,7 @@ class SearchSection(_Section):
 
     algorithm: Literal["grid", "random", "tpe", "smallest-code"] = "grid"
     """Whether all configurations are tried, a random sample of them, those that a tree-structured Parzen estimator
-    suggests, as `search.tpe.suggest` explains it, or the code sizes that tell how small the code may be for `target_fve`."""
+    suggests, as `search.tpe.suggest` explains it, or those that tell how small a code does for `target_fve`."""
     target_fve: Annotated[list[_Fraction], BeforeValidator(_as_list), Field(min_length=1)] | None = None
     """With "smallest-code": the fractions of variance that the code is to explain in cross-validation."""
     pruning: Literal["none", "halving"] = "none"
@@ -221,7 +221,7 @@ class SearchSection(_Section):
     reduction_factor: Annotated[float, Field(gt=1, le=100)] = 2.0
     """With "halving": one trial in so many goes on after a rung, and the next rung is so many times as far."""
     grace_period: Annotated[int, Field(ge=1)] | None = None
-    """With "halving": the epoch of the first rung; a twenty-seventh of the epochs if missing."""
+    """With "halving": the epoch of the first rung; a twenty-seventh of the epochs if missing, but three at least."""
     time_budget_s: Annotated[float, Field(gt=0)] | None = None
     """Seconds of training after which the search ends, at the end of the running epochs, all runs of it together."""
     max_fold_epochs: Annotated[int, Field(ge=1)] | None = None

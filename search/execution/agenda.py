@@ -1,5 +1,6 @@
 """Which pack is trained next: round after round, each when the one before has ended."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -11,36 +12,34 @@ class Agenda:
 
     Args:
         next_round: Gives the packs of the next round, in order, or none at the end; called when all packs before are
-            trained or given up.
-        may_go_on: Whether another pack may begin; asked before each.
+            trained or given up. One whose deadline passes before its turn does not come up.
     """
 
-    def __init__(
-        self, next_round: Callable[[], Sequence[Pack]], *, may_go_on: Callable[[], bool] = lambda: True
-    ) -> None:
+    def __init__(self, next_round: Callable[[], Sequence[Pack]]) -> None:
         self.packs: list[Pack] = []
-        """All that have come up, by number."""
+        """All of the rounds so far, by number."""
         self.ended = False
         """Whether no other will come up."""
-        self._next_round, self._may_go_on = next_round, may_go_on
+        self._next_round = next_round
         self._waiting: deque[int] = deque()
         self._running: set[int] = set()
 
     def next_pack(self) -> int | None:
         """The number of the pack to train next; None if none can be trained now."""
-        if not self.ended and not self._may_go_on():
-            self._waiting.clear()
-            self.ended = True
-        if not self._waiting and not self._running and not self.ended:
+        while not self.ended:
+            while self._waiting:
+                number = self._waiting.popleft()
+                deadline = self.packs[number].deadline
+                if deadline is None or time.time() < deadline:
+                    self._running.add(number)
+                    return number
+            if self._running:
+                return None
             packs = self._next_round()
             self._waiting.extend(range(len(self.packs), len(self.packs) + len(packs)))
             self.packs += packs
             self.ended = not packs
-        if not self._waiting:
-            return None
-        number = self._waiting.popleft()
-        self._running.add(number)
-        return number
+        return None
 
     def has_ended(self, number: int) -> None:
         """A pack is trained, or was given up."""

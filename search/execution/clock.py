@@ -7,6 +7,8 @@ from ae_model.configuration import EpochRecord
 from search.execution.recorder import Heard
 from search.ledger import Ledger
 
+REPEATS_PART = 0.25
+"""The part of the time that is kept for the repeats, where there are any."""
 BEAT_S = 1.0
 """Seconds between two notes in the ledger: what a killed search forgets of its time."""
 
@@ -17,10 +19,12 @@ class Clock:
     Args:
         ledger: Where they are kept.
         budget_s: How many there are; without end if None.
+        repeats: Whether the search ends with repeats.
     """
 
-    def __init__(self, ledger: Ledger, budget_s: float | None) -> None:
+    def __init__(self, ledger: Ledger, budget_s: float | None, *, repeats: bool = False) -> None:
         self._ledger, self._budget_s = ledger, budget_s
+        self._search_s = None if budget_s is None else budget_s * (1 - REPEATS_PART * repeats)
         self._before = float(ledger.get("training_seconds") or 0.0)
         self._started = self._noted = time.monotonic()
 
@@ -32,9 +36,14 @@ class Clock:
         """Whether there is no time left."""
         return self._budget_s is not None and self.seconds() >= self._budget_s
 
-    def deadline(self) -> float | None:
-        """When the time ends, in seconds since the epoch, as workers read it off their own clocks."""
-        return None if self._budget_s is None else time.time() + self._budget_s - self.seconds()
+    def search_has_ended(self) -> bool:
+        """Whether what time there is left, if any, is for the repeats."""
+        return self._search_s is not None and self.seconds() >= self._search_s
+
+    def deadline(self, *, repeats: bool) -> float | None:
+        """When the repeats end, or what comes before them, in seconds since the epoch, as workers read their clocks."""
+        limit = self._budget_s if repeats else self._search_s
+        return None if limit is None else time.time() + limit - self.seconds()
 
     def beating(self, heard: Heard) -> Heard:
         """What passes on what is heard, and notes the time."""

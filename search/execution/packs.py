@@ -39,6 +39,8 @@ class Pack:
     """How long each trial may go without a gain; for ever if None."""
     first_fold: int = 0
     """The number of the first fold: 0, or that of the first of the repeats'."""
+    deadline: float | None = None
+    """The time, in seconds since the epoch, after which no further epoch begins; none if None."""
 
     @property
     def max_epochs(self) -> int:

@@ -39,8 +39,6 @@ class WorkerOptions:
     """The folder's absolute path or URI, as in `CheckpointFile`."""
     checkpoint_every_s: float
     """The least seconds between two checkpoints of a pack."""
-    deadline: float | None = None
-    """The time, in seconds since the epoch, after which no further epoch begins; none if None."""
 
     def arithmetic(self) -> dict[str, object]:
         """What a pack's numbers depend on, besides its trials."""

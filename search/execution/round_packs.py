@@ -9,7 +9,9 @@ from search.plan import Plan
 from search.rounds import Round
 
 
-def make_round(plan: Plan, course: Course, asked: Round) -> tuple[list[Pack], list[Pack]]:
+def make_round(
+    plan: Plan, course: Course, asked: Round, deadline: float | None = None
+) -> tuple[list[Pack], list[Pack]]:
     """The packs of a round, in order, and the packs that have nothing to do in it.
 
     Trials stay in the packs that they come up in.
@@ -18,10 +20,15 @@ def make_round(plan: Plan, course: Course, asked: Round) -> tuple[list[Pack], li
         plan: What is searched.
         course: How far it is.
         asked: The round that the course has come to.
+        deadline: When it ends at the latest, as in `Pack`.
     """
     n_rows = plan.n_training_rows
     batches = [{t: course.trials[t] for t in asked.targets}] if asked.repeats else course.together
-    packs = [_pack(plan, course, asked, members) for batch in batches for members in make_packs(batch, n_rows=n_rows)]
+    packs = [
+        _pack(plan, course, asked, members, deadline)
+        for batch in batches
+        for members in make_packs(batch, n_rows=n_rows)
+    ]
     busy = [pack for pack in packs if pack.targets]
     # Where the time may end at any moment, there is more to choose from if the quick ones come first.
     quick_first = plan.settings.search.time_budget_s is not None
@@ -29,7 +36,9 @@ def make_round(plan: Plan, course: Course, asked: Round) -> tuple[list[Pack], li
     return busy, [pack for pack in packs if not pack.targets]
 
 
-def _pack(plan: Plan, course: Course, asked: Round, members: Mapping[str, Configuration]) -> Pack:
+def _pack(
+    plan: Plan, course: Course, asked: Round, members: Mapping[str, Configuration], deadline: float | None
+) -> Pack:
     """A pack, with what is left to do of a round."""
     targets = asked.targets
     before = max((course.reached[t] for t in members if t in targets), default=0)
@@ -43,4 +52,5 @@ def _pack(plan: Plan, course: Course, asked: Round, members: Mapping[str, Config
         lengths=dict.fromkeys(members, length.epochs),
         patience=None if asked.repeats else length.patience,
         first_fold=len(plan.design.folds) if asked.repeats else 0,
+        deadline=deadline,
     )

@@ -35,7 +35,8 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     # What failed is tried again, once in a run.
     standing = ledger.standing()
     ledger.set_status([t for t, s in standing.items() if t in plan.trials and s.status == FAILED], PENDING)
-    clock = Clock(ledger, plan.settings.search.time_budget_s)
+    search = plan.settings.search
+    clock = Clock(ledger, search.time_budget_s, repeats=search.repeats > 1)
     course = Course(plan, make_rounds(plan), ledger)
     first = course.next()
     if first is None or clock.has_ended():
@@ -60,15 +61,14 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             n_threads=resources.cpus_per_trial,
             checkpoint_folder=folder,
             checkpoint_every_s=resources.checkpoint_every_s,
-            deadline=clock.deadline(),
         )
         rounds = chain([first], iter(course.next, None))
 
         def next_round() -> list[Pack]:
-            asked = next(rounds, None)
-            if asked is None:
+            asked = course.last_round() if clock.search_has_ended() else next(rounds, None)
+            if asked is None or clock.has_ended():
                 return []
-            packs, others = make_round(plan, course, asked)
+            packs, others = make_round(plan, course, asked, clock.deadline(repeats=asked.repeats))
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
             if asked.repeats:
@@ -77,7 +77,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows)
             return packs
 
-        agenda = Agenda(next_round, may_go_on=lambda: not clock.has_ended())
+        agenda = Agenda(next_round)
         with progress.training() as heard:
             run_packs(
                 agenda,
@@ -93,6 +93,6 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         ledger.set_status([t for t, s in ledger.standing().items() if s.status == RUNNING], PENDING)
         clock.note()
         write_tables(directory)  # before Ray's end, which takes a second
-    if clock.has_ended():
+    if clock.search_has_ended():
         progress.say(clock.text())
     trim_folder(folder)

@@ -74,7 +74,7 @@ def _train(
             if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
                 last_checkpoint = time.perf_counter()
-        if options.deadline is not None and time.time() >= options.deadline:
+        if pack.deadline is not None and time.time() >= pack.deadline:
             break
     if unsent:
         _report(trial_ids, unsent, ended, seconds())

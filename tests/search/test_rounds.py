@@ -110,7 +110,7 @@ def test_who_was_better_on_the_way_than_the_end_is_trained_on() -> None:
     curves = dict.fromkeys(TRIALS, promising) | {"t15": flat}
     rounds = _play(halving(TRIALS, lambda _: _length(27), factor=8, grace_period=3), curves)
     assert "t15" in rounds[1].stopped
-    assert rounds[-1].targets == {"t15": 27}
+    assert rounds[-1].targets == {"t15": 27}, "it is better than the best at the end"
 
 
 def test_a_trial_that_diverges_or_fails_is_not_promoted() -> None:
