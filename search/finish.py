@@ -10,9 +10,10 @@ from ae_model.data import Dataset
 from ae_model.errors import UserError
 from search.errors import SearchError
 from search.files import is_current
-from search.ledger import FINISHED
+from search.ledger import DIVERGED, FAILED, FINISHED, STOPPED
 from search.monitor import Monitor
 from search.selection import Rule, Selection, select
+from search.settings_files import search_settings
 from search.tables import load_epochs, load_folds, load_trials
 from search.trained import trained_trial
 
@@ -46,10 +47,17 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
         SearchError: If no trial has finished.
     """
     trials = load_trials(directory)
-    if not (trials["status"] == FINISHED).any():
-        reasons = "; ".join(sorted({str(error) for error in trials["error"].dropna()})) or "every trial diverged"
+    search = search_settings(directory).search
+    # What a budget has cut off counts by what it has reached.
+    is_bounded = search.time_budget_s is not None or search.max_fold_epochs is not None
+    counted = trials["status"] == FINISHED
+    if is_bounded:
+        counted |= ~trials["status"].isin([DIVERGED, FAILED, STOPPED]) & trials["val_mse_mean"].notna()
+    if not counted.any():
+        reasons = "; ".join(sorted({str(error) for error in trials["error"].dropna()}))
+        reasons = reasons or ("the budget is too small" if is_bounded else "every trial diverged")
         raise SearchError(f"{directory}: no trial could be finished ({reasons}).")
-    selection = select(directory, finished_only=True)
+    selection = select(directory, finished_only=not is_bounded)
     picture = directory / "validation_mse.png"
     if not is_current(picture, directory / "trials.csv", directory / "selection.json"):
         from search import plots  # matplotlib takes a second to import, and torch two, which tables need not wait for
