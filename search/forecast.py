@@ -8,42 +8,44 @@ from jaxtyping import Float
 
 from search.tables import ROUNDING, START_GAIN
 
-HORIZON = 2
-"""To how many times the epochs of a curve it is forecast: farther, steep curves are taken for better than they are."""
+HORIZON = 1.5
+"""To how many times its epochs a curve is drawn on: farther, what falls steeply now is taken for better than it is."""
 
 
 def forecast(curve: Float[np.ndarray, " epochs"], first_epoch: int, last: int) -> float:
-    """The lowest validation MSE that is expected of a trial that goes on; infinite if it diverged.
+    """The validation MSE that a trial is expected to come to soon; infinite if it diverged.
 
     With y the curve, r its last epoch and b the slope of log(y) over log(epoch) through the epochs after r / 2,
 
-        min(lowest y so far, y(r) * (min(HORIZON * r, last) / r) ** min(b, 0)).
+        y(r) * (min(HORIZON * r, last) / r) ** min(b, 0).
 
     Learning curves of neural networks follow power laws, which are straight lines in these coordinates (Hestness et
-    al., 2017), but for a while only: a start at random weights falls steeply, then bends. So a curve is not drawn
-    farther than it has been seen. The start counts as lower by `START_GAIN`, as it does where the best epoch is chosen.
+    al., Deep Learning Scaling is Predictable, Empirically, 2017), but for a while only: a start at random weights falls
+    steeply and then bends. The lowest value of a curve that has turned up does not count: it is known already, and more
+    epochs would not lower it. Whoever chooses among trials must take those into account that were stopped.
 
     Args:
         curve: The validation MSE, mean over the folds, of each epoch.
         first_epoch: The epoch of its first value: 0 for a start at PCA, else 1.
-        last: The epoch that the trial is to reach in the end; its present one if it has ended.
+        last: The epoch that the trial is to reach in the end. For one that has come to its end the forecast is the
+            lowest value, where that of epoch 0 counts as lower by `START_GAIN`.
 
     Example:
         >>> print(f"{forecast(1 / np.arange(1.0, 9.0), first_epoch=1, last=100):.4f}")
-        0.0625
+        0.0833
     """
     if not np.isfinite(curve).all():
         return math.inf
     epochs = first_epoch + np.arange(len(curve))
     reached = int(epochs[-1])
-    lowest = float(np.where(epochs == 0, (1 - START_GAIN) * curve, curve).min())
-    in_window = (epochs > reached / 2) & (epochs > 0)
-    if in_window.sum() < 2 or last <= reached or curve[in_window].min() <= 0:
-        return lowest
-    x, y = np.log(epochs[in_window]), np.log(curve[in_window])
+    if last <= reached:
+        return float(np.where(epochs == 0, (1 - START_GAIN) * curve, curve).min())
+    window = (epochs > reached / 2) & (epochs > 0)
+    if window.sum() < 2 or curve[window].min() <= 0:
+        return float(curve[-1])
+    x, y = np.log(epochs[window]), np.log(curve[window])
     slope = float((x - x.mean()) @ y / np.square(x - x.mean()).sum())
-    growth = math.pow(min(HORIZON * reached, last) / reached, min(slope, 0.0))
-    return min(lowest, float(curve[-1]) * growth)
+    return float(curve[-1]) * math.pow(min(HORIZON, last / reached), min(slope, 0.0))
 
 
 def survivors(
