@@ -7,7 +7,7 @@ import numpy as np
 
 from ae_model.configuration import Configuration
 from search.ledger import Outcome
-from search.rounds import Rounds, expected_mse
+from search.rounds import Lengths, Rounds, expected_mse
 from search.smallest_code import next_sizes
 from search.tables import START_GAIN
 
@@ -22,6 +22,7 @@ History = Sequence[tuple[Configuration, float | None]]
 def suggested(
     suggest: Callable[[History, int], Trials],
     train: Train,
+    lengths: Lengths,
     *,
     num_samples: int | None,
     batch_trials: int,
@@ -33,6 +34,7 @@ def suggested(
     Args:
         suggest: Configurations to try next, at most so many, by trial id; none where there are no more.
         train: How a batch is trained.
+        lengths: How long each configuration is trained.
         num_samples: How many configurations are tried in all; as many as there are if None.
         batch_trials: How many are suggested at once.
     """
@@ -45,7 +47,7 @@ def suggested(
             break
         given = yield from train(new)
         outcomes |= given
-        errors = {t: expected_mse(given[t]) for t in new}
+        errors = {t: expected_mse(given[t], lengths(c)) for t, c in new.items()}
         history += [(c, errors[t] if np.isfinite(errors[t]) else None) for t, c in new.items()]
     return outcomes
 

@@ -79,5 +79,5 @@ def _searched(plan: Plan, train: Train) -> Rounds:
                 )
             )
 
-        return suggested(suggest, train, num_samples=search.num_samples, batch_trials=search.batch_trials)
+        return suggested(suggest, train, plan.length, num_samples=search.num_samples, batch_trials=search.batch_trials)
     return train(plan.trials)

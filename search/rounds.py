@@ -81,7 +81,8 @@ def halving(
         grace_period: The epoch of the first rung, for the longest trials; a twenty-seventh of their epochs if None, but
             three at least, or a quarter where they are few.
     """
-    last = {t: lengths(c).epochs for t, c in configurations.items()}
+    length = {t: lengths(c) for t, c in configurations.items()}
+    last = {t: length[t].epochs for t in configurations}
     outcomes: dict[str, Outcome] = {}
     given_up: dict[str, Stop] = {}
     stopped: Mapping[str, Stop] = {}
@@ -93,7 +94,7 @@ def halving(
         outcomes |= yield Round(configurations=new, targets=targets, stopped=stopped)
         if is_last:
             break
-        forecasts = {t: _forecast(outcomes[t], last[t]) for t in going}
+        forecasts = {t: expected_mse(outcomes[t], length[t]) for t in going}
         going = lowest(forecasts, ceil(len(going) / factor))
         stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
         given_up |= stopped
@@ -215,19 +216,17 @@ def _in_proportion(epoch: int, *, of: int, to: int) -> int:
     return ceil(epoch * to / of)
 
 
-def expected_mse(outcome: Outcome) -> float:
-    """The error that a trial has come to, or would soon come to if it went on; infinite where it has none."""
-    return _forecast(outcome, last=2 * int(outcome.epochs[-1]) if len(outcome.epochs) else 0)
-
-
-def _forecast(outcome: Outcome, last: int) -> float:
-    """The forecast of a trial's error; infinite where it has none."""
-    return forecast(outcome.curve(), int(outcome.epochs[0]), last) if len(outcome.epochs) else inf
+def expected_mse(outcome: Outcome, length: Length) -> float:
+    """The error that a trial has ended with, or would soon come to if it went on; infinite where it has none."""
+    if not len(outcome.epochs):
+        return inf
+    last = 0 if _has_ended(outcome, length) else length.epochs
+    return forecast(outcome.curve(), int(outcome.epochs[0]), last)
 
 
 def _lowest_mse(outcome: Outcome) -> float:
     """The lowest error of a trial so far, where its start counts as lower; infinite where it has none."""
-    return _forecast(outcome, last=0)
+    return forecast(outcome.curve(), int(outcome.epochs[0]), last=0) if len(outcome.epochs) else inf
 
 
 def _better_than_all(going: Sequence[str], given_up: Mapping[str, Stop], outcomes: Outcomes) -> list[str]:
