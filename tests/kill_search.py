@@ -1,11 +1,12 @@
-"""Kill workers, the raylet and the driver of a search at random moments; its tables must come out as if nothing had.
+"""Kill workers, the raylet and the driver of searches at random moments; tables must come out as if nothing had been.
 
-`python tests/kill_search.py --kills 200 [--seed 0]`. The search is first run undisturbed. Then it is run and killed,
-and run again with the same command until it ends; where kills are left, it is started over. After every round the
-tables are compared to the bit, and no process may be left. Half of the trials diverge, in packs with those that do not.
+`python tests/kill_search.py --kills 200 [--seed 0] [--only grid halving tpe smallest-code]`. Each search is first run
+undisturbed. Then one after the other is run and killed, and run again with the same command until it ends; where kills
+are left, they are started over. After each, the tables are compared to the bit, and no process may be left.
 """
 
 import argparse
+import itertools
 import os
 import random
 import signal
@@ -20,22 +21,63 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-SETTINGS = """
+COMMON = """
 bottleneck.code_sizes = [8]
+[resources]
+checkpoint_every_s = 1
+max_failures = 1000
 [space]
+"""
+MADE_UP = """
+[resources]
+checkpoint_every_s = 1
+max_failures = 1000
+[space]
+init = "random"
+"""
+SEARCHES = {
+    "grid": f"""{COMMON}
 hidden = ["32-16-16-16-16", "30-16-16-16-16"]
 hidden_activation = "linear"
-output_activation = "linear"
 code_activation = ["relu", "linear"]
 init = "random"
 learning_rate = [0.001, 10]
 batch_size = [16, 20, 24]
 [search]
 max_epochs = 60
-[resources]
-checkpoint_every_s = 1
-max_failures = 1000
-"""
+""",
+    "halving": f"""{COMMON}
+hidden = ["", "32", "48", "32-16", "256-64-64-64"]
+learning_rate = [0.001, 0.01, 10]
+batch_size = [16, 24]
+[search]
+max_epochs = 60
+pruning = "halving"
+repeats = 2
+repeat_top = 3
+""",
+    "tpe": f"""{MADE_UP}
+depth = {{low = 0, high = 3}}
+widths = {{low = 16, high = 256}}
+learning_rate = {{low = 1e-4, high = 1}}
+batch_size = [16, 24]
+[search]
+algorithm = "tpe"
+num_samples = 20
+batch_trials = 10
+max_epochs = 30
+pruning = "halving"
+""",
+    "smallest-code": f"""{MADE_UP}
+hidden = ["", "64-64-64"]
+batch_size = 16
+[search]
+algorithm = "smallest-code"
+target_fve = [0.6, 0.8]
+max_epochs = 15
+""",
+}
+"""Half of the grid's trials diverge, in packs with those that do not; so does a third of those that are halved."""
 Family = dict[psutil.Process, str]
 """Processes with their commands."""
 VICTIMS = {"worker": 0.7, "raylet": 0.1, "driver": 0.2}
@@ -46,20 +88,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=SEARCHES, default=list(SEARCHES))
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
     shared_memory = set(os.listdir("/dev/shm"))
+    share = -(-arguments.kills // len(arguments.only))
     with tempfile.TemporaryDirectory() as scratch:
         results = Path(scratch)
-        (results / "settings.toml").write_text(SETTINGS)
-        status = _start(results, "calm").wait(600)
-        assert status == 0, f"the undisturbed search ended with {status}"
         kills: Counter[str] = Counter()
         lingering: Family = {}
-        while kills.total() < arguments.kills:
-            kills += _disturbed_search(results, chance, arguments.kills - kills.total(), lingering)
-            compare(results / "calm", results / "killed")
-            print(f"{kills.total()} kills so far ({dict(kills)}): equal tables", flush=True)
+        for name in itertools.cycle(arguments.only):
+            if kills.total() >= arguments.kills:
+                break
+            (results / "settings.toml").write_text(SEARCHES[name])
+            if not (results / f"calm-{name}").exists():
+                status = _start(results, f"calm-{name}").wait(600)
+                assert status == 0, f"the undisturbed search ended with {status}"
+            kills += _disturbed_search(results, chance, min(share, arguments.kills - kills.total()), lingering)
+            compare(results / f"calm-{name}", results / "killed")
+            print(f"{kills.total()} kills so far ({dict(kills)}), {name}: equal tables", flush=True)
         _wait_until_gone(lingering, 120)
     left = set(os.listdir("/dev/shm")) - shared_memory
     assert not left, f"shared memory is left: {left}"
