@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from ae_model.errors import UserError
-from search.ledger import ENDED, FINISHED, RUNNING
+from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING
 from search.ledger_file import is_running
-from search.paired_test import SIGNIFICANCE
+from search.paired_test import SIGNIFICANCE, verdict
 from search.tables import ROUNDING, configuration_labels, load_epochs, load_trials
+from search.trials_table import mse_text, trials_table
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
@@ -26,66 +26,6 @@ if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need ne
 
 MAX_TIED = 5
 """Trials tied with the winner that are named; all are in selection.json."""
-_CHOICES = ("hidden", "code", "start", "rate", "batch", "decay", "schedule", "dropout", "noise", "mask")
-"""Columns of the table that are shown where they vary."""
-
-
-def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
-    """Trials as a table for the terminal: what was tried, as far as it varies, and what it gave.
-
-    Args:
-        trials: What `load_trials` returned, in the order of the rows.
-        top: The number of rows; all trials if None.
-    """
-    columns: dict[str, list[str]] = {
-        "rank": _numbers(trials["rank"], ".0f"),
-        "trial": list(trials["trial_id"]),
-        "layer sizes": list(trials["layer_sizes"]),
-        "hidden": list(trials["hidden_activation"].where(trials["hidden_depth"] > 0, "")),
-        "code": list(trials["code_activation"]),
-        "start": list(trials["init"]),
-        "rate": _numbers(trials["learning_rate"], "g"),
-        "batch": _numbers(trials["batch_size"], "d"),
-        "decay": _numbers(trials["weight_decay"], "g"),
-        "schedule": [
-            name if pd.isna(epochs) else f"{name} {epochs}"
-            for name, epochs in zip(trials["learning_rate_schedule"], trials["schedule_epochs"], strict=True)
-        ],
-        "dropout": _numbers(trials["dropout"].where(trials["hidden_depth"] > 0), "g"),
-        "noise": _numbers(trials["noise_std"], "g"),
-        "mask": _numbers(trials["mask_fraction"], "g"),
-        "epoch": _numbers(trials["best_epoch"], ".0f"),
-        "validation MSE": [
-            f"{_mse(mean)} ± {_mse(se)}" if pd.notna(mean) else ""
-            for mean, se in zip(trials["val_mse_mean"], trials["val_mse_se"], strict=True)
-        ],
-        "FVE": _numbers(trials["val_fve_mean"], ".3f"),
-        "PCA": ["" if pd.isna(mse) else _mse(mse) for mse in trials["pca_val_mse_mean"]],
-        "vs PCA": [
-            "" if pd.isna(p_value) else "same" if p_value == 1 else _verdict(mean - pca, p_value, "unsure")
-            for mean, pca, p_value in zip(
-                trials["val_mse_mean"], trials["pca_val_mse_mean"], trials["pca_p_value"], strict=True
-            )
-        ],
-        "dead": _numbers(trials["dead_code_units_mean"], ".1f"),
-        "status": [
-            status if status in ENDED or pd.isna(epochs) else f"{status} (epoch {epochs})"
-            for status, epochs in zip(trials["status"], trials["epochs"], strict=True)
-        ],
-    }
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    usual = {"status": {FINISHED}, "dead": {"", "0.0"}}
-    shown = {
-        name: cells
-        for name, cells in columns.items()
-        if (not set(cells) <= usual[name] if name in usual else name not in _CHOICES or len(set(cells) - {""}) > 1)
-    }
-    for name in shown:
-        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "schedule", "vs PCA", "status")
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
-    for row in list(zip(*shown.values(), strict=True))[:top]:
-        table.add_row(*row)
-    return table
 
 
 def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -> str:
@@ -100,24 +40,46 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}"
         + (f", and {s.n_unfinished} by what they have reached so far:" if s.n_unfinished else ":"),
         f"  {s.label} (trial {s.trial_id})",
-        f"  validation MSE {_mse(s.val_mse_mean)} ± {_mse(s.val_mse_se)}, FVE {s.val_fve_mean:.3f}, "
-        f"best epoch {s.best_epoch}",
-        f"  PCA at equal code size: MSE {_mse(s.pca_val_mse_mean)}{_pca_verdict(s)}",
+        f"  validation MSE {mse_text(s.val_mse_mean)} ± {mse_text(s.val_mse_se)}, FVE {s.val_fve_mean:.3f}, "
+        f"best epoch {s.best_epoch}" + (f", {s.n_repeats} repeats" if s.n_repeats > 1 else ""),
+        f"  PCA at equal code size: MSE {mse_text(s.pca_val_mse_mean)}{_pca_verdict(s)}",
     ]
+    if s.misses_target:
+        lines.append(f"  no trial reaches the FVE {s.target_fve:g}: this is the best of them")
+    elif s.target_fve is not None:
+        lines.append(f"  the smallest code that reaches the FVE {s.target_fve:g}, of those that were tried")
     if s.n_better:
-        better = "1 trial is" if s.n_better == 1 else f"{s.n_better} trials are"
-        lines.append(f"  {better} significantly better: the rule prefers a smaller model")
+        one = s.n_better == 1
+        why = f" by its first folds, and {'was' if one else 'were'} not repeated"
+        why = why if s.rule == "best" else ": the rule prefers a smaller model"
+        lines.append(f"  {'1 trial is' if one else f'{s.n_better} trials are'} significantly better{why}")
     if s.tied:
-        lines.append(f"  cannot be told apart from {len(s.tied)} of the others:")
+        lines.append(f"  {_but_tied(s)}:")
         lines += [f"    {tied['label']} ({tied['trial_id']}, p = {tied['p_value']:.2f})" for tied in s.tied[:MAX_TIED]]
         if len(s.tied) > MAX_TIED:
             lines.append(f"    … and {len(s.tied) - MAX_TIED} more: selection.json")
     elif not s.n_better and s.n_finished + s.n_unfinished > 1:
         lines.append(f"  every other {'' if s.n_unfinished else 'finished '}trial is significantly worse")
+    if s.n_stopped:
+        were = (
+            "1 was stopped on the way, and is"
+            if s.n_stopped == 1
+            else f"{s.n_stopped} were stopped on the way, and are"
+        )
+        lines.append(f"  {were} not compared")
     if trials is not None and _bars_overlap(s, trials):
         lines.append("  (each ± is a standard error over the folds; trials are compared fold by fold,")
         lines.append("  so that a difference can be certain although their ± overlap)")
     return "\n".join(lines)
+
+
+def _but_tied(s: "Selection") -> str:
+    """How the winner compares with the others, where some are tied with it; the line that they are listed under."""
+    n = len(s.tied)
+    n_worse = s.n_finished + s.n_unfinished - 1 - n - s.n_better
+    if n_worse > 0 and not s.n_better:
+        return f"better than every other trial but {n}, which it cannot be told apart from"
+    return f"cannot be told apart from {n} of the others"
 
 
 def _pca_verdict(selection: "Selection") -> str:
@@ -128,15 +90,8 @@ def _pca_verdict(selection: "Selection") -> str:
     if p_value == 1:
         return ", the same"
     sure = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
-    verdict = _verdict(-difference, p_value, "cannot be told apart")
-    return f", {verdict if p_value > SIGNIFICANCE else f'significantly {verdict}'} ({sure})"
-
-
-def _verdict(difference: float, p_value: float, tied: str) -> str:
-    """What the one with the smaller MSE is, if the difference is significant."""
-    if p_value > SIGNIFICANCE:
-        return tied
-    return "better" if difference < 0 else "worse"
+    word = verdict(-difference, p_value, "cannot be told apart")
+    return f", {word if p_value > SIGNIFICANCE else f'significantly {word}'} ({sure})"
 
 
 def _bars_overlap(selection: "Selection", trials: pd.DataFrame) -> bool:
@@ -155,7 +110,7 @@ def evaluation_text(evaluation: "Evaluation") -> str:
     return "\n".join(
         [
             f"{e.data if e.other_data else 'Test set'} ({e.n_test} sample{'s' * (e.n_test != 1)}): "
-            f"MSE {_mse(e.mse)} ± {_mse(e.mse_se)}{explained}",
+            f"MSE {mse_text(e.mse)} ± {mse_text(e.mse_se)}{explained}",
             f"  {psnr}{e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
             *_beside_pca(e),
         ]
@@ -166,22 +121,36 @@ def _beside_pca(e: "Evaluation") -> list[str]:
     if e.pca_mse is None or e.pca_difference is None or e.pca_difference_se is None or e.mean_mse is None:
         return ["  not compared with PCA: the data that the model was made from cannot be read, and it keeps no PCA"]
     sign = "-" if e.pca_difference < 0 else "+"
-    difference = f"(difference {sign}{_mse(abs(e.pca_difference))} ± {_mse(e.pca_difference_se)})"
+    difference = f"(difference {sign}{mse_text(abs(e.pca_difference))} ± {mse_text(e.pca_difference_se)})"
     if e.mse >= e.mean_mse:
-        verdict = "no better than the mean: try other learning rates or widths"
+        found = "no better than the mean: try other learning rates or widths"
     elif abs(e.pca_difference) <= ROUNDING * e.pca_mse:
-        verdict = "the same as PCA: training gained nothing on its start"
+        found = "the same as PCA: training gained nothing on its start"
     elif abs(e.pca_difference) <= 1.96 * e.pca_difference_se:
-        verdict = f"cannot be told apart from PCA {difference}"
+        found = f"cannot be told apart from PCA {difference}"
     elif e.pca_difference < 0:
-        verdict = f"better than PCA {difference}"
+        found = f"better than PCA {difference}"
     else:
-        verdict = f"worse than PCA {difference}: try other widths or rates"
+        found = f"worse than PCA {difference}: try other widths or rates"
     return [
-        f"  PCA with {e.code_size} components: MSE {_mse(e.pca_mse)}, FVE {e.pca_fve:.3f}; "
-        f"the mean alone: MSE {_mse(e.mean_mse)}",
-        f"  {verdict}",
+        f"  PCA with {e.code_size} components: MSE {mse_text(e.pca_mse)}, FVE {e.pca_fve:.3f}; "
+        f"the mean alone: MSE {mse_text(e.mean_mse)}",
+        f"  {found}",
     ]
+
+
+def beside_validation_text(selection: "Selection", n_splits: int) -> str:
+    """What stands below the test MSE of a winner: the cross-validated one, and why the two may differ; two lines.
+
+    Args:
+        selection: The winner.
+        n_splits: The number of folds that it was cross-validated with.
+    """
+    mse = f"MSE {mse_text(selection.val_mse_mean)} ± {mse_text(selection.val_mse_se)}"
+    return (
+        f"  cross-validated: {mse}, by models that saw {n_splits - 1}/{n_splits} of the rows;\n"
+        f"  this one has seen all, {n_splits / (n_splits - 1):.3g} times as many, so its error may be lower"
+    )
 
 
 def model_summary(trained: "TrainedAutoencoder") -> str:
@@ -205,6 +174,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     from search.advice import advise
     from search.settings_files import search_settings
 
+    settings = search_settings(result.directory)
     console = _console()
     trials = result.trials.assign(status=_status(result.trials, at_work=False))
     console.print()
@@ -214,13 +184,14 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     if len(trials) > 10:
         console.print(f"… and {len(trials) - 10} more: ae-search trials {shlex.quote(str(result.directory))}")
     ended = Counter(trials["status"])
-    lost = ", ".join(f"{ended[status]} {status}" for status in ENDED if status != FINISHED and ended[status])
+    lost = ", ".join(f"{ended[status]} {status}" for status in (DIVERGED, FAILED) if ended[status])
     if lost:
         console.print(f"{lost}: see the columns status and error of trials.csv")
     console.print()
     console.print(selection_text(result.selection, trials))
     console.print()
     console.print(evaluation_text(result.evaluation))
+    console.print(beside_validation_text(result.selection, settings.search.n_splits))
     console.print()
     directory = result.directory
     for name, what in (
@@ -229,7 +200,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         ("best/             ", "the model, evaluation.json and pictures"),
     ):
         console.print(f"{directory}{os.sep}{name}  {what}")
-    for advice in advise(result.trials, load_epochs(directory), result.selection, search_settings(directory)):
+    for advice in advise(result.trials, load_epochs(directory), result.selection, settings):
         console.print()
         console.print(advice.text(command))
 
@@ -279,8 +250,8 @@ def status_text(directory: str | Path) -> str:
     if len(ended):
         best = ended.assign(label=configuration_labels(ended)).sort_values(["rank", "number"]).iloc[0]
         lines.append(
-            f"best so far: {best['label']} (trial {best['trial_id']}), validation MSE {_mse(best['val_mse_mean'])} "
-            f"± {_mse(best['val_mse_se'])}, PCA {_mse(best['pca_val_mse_mean'])}"
+            f"best so far: {best['label']} (trial {best['trial_id']}), validation MSE {mse_text(best['val_mse_mean'])} "
+            f"± {mse_text(best['val_mse_se'])}, PCA {mse_text(best['pca_val_mse_mean'])}"
         )
     if at_work:
         lines.append("a search is running here")
@@ -297,12 +268,3 @@ def _status(trials: pd.DataFrame, at_work: bool) -> "pd.Series[Any]":
 def _console() -> Console:
     """Standard output; what is wider than the terminal is left to the terminal rather than cut."""
     return Console(highlight=False, soft_wrap=True, width=250)
-
-
-def _mse(value: float) -> str:
-    """An MSE with five digits after the point, where it is not so large that they mean nothing."""
-    return f"{value:.5f}" if abs(value) < 1000 else f"{value:.4g}"
-
-
-def _numbers(column: "pd.Series[Any]", pattern: str) -> list[str]:
-    return ["" if pd.isna(value) else format(value, pattern) for value in column]

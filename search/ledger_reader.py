@@ -18,9 +18,12 @@ Rows = tuple[list[str], list[tuple[Any, ...]]]
 
 def read_trials(directory: str | Path) -> Rows:
     """One row per trial, in the order of their numbers: what is known of it besides its configuration and epochs."""
+    # A ledger of an earlier version gets its new columns from the next driver; readers change nothing.
+    _, rows = read_ledger(directory, "SELECT name FROM pragma_table_info('trials')")
+    new = ", ".join(name if (name,) in rows else f"NULL AS {name}" for name in ("rung", "forecast"))
     return read_ledger(
         directory,
-        "SELECT trial_id, number, status, fit_seconds, host, error FROM trials ORDER BY number",
+        f"SELECT trial_id, number, status, {new}, fit_seconds, host, error FROM trials ORDER BY number",
     )
 
 

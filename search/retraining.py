@@ -20,7 +20,7 @@ from search.identity import VERSION_1
 from search.ledger_file import lock
 from search.ledger_reader import read_configurations, read_value
 from search.plan import load_data
-from search.selection import Rule, Selection, last_rule, select
+from search.selection import Rule, Selection, select, select_again
 from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.tables import load_trials
@@ -57,7 +57,7 @@ def retrain(
     """
     directory = Path(directory)
     if trial is None:
-        selection = selection or select(directory, rule or last_rule(directory))
+        selection = selection or (select(directory, rule) if rule else select_again(directory))
         trial, epochs, target = selection.trial_id, selection.best_epoch, directory / "best"
     else:
         trial, epochs = _named_trial(load_trials(directory), trial)

@@ -3,20 +3,21 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 
 from ae_model.errors import UserError
+from search.comparison import compare
 from search.files import replace_file
-from search.ledger import DIVERGED, FAILED, FINISHED
-from search.paired_test import SIGNIFICANCE, corrected_p_value
+from search.ledger import DIVERGED, FAILED, FINISHED, STOPPED
+from search.paired_test import SIGNIFICANCE
 from search.settings_files import search_settings
-from search.tables import ROUNDING, configuration_labels, load_folds, load_trials, ranks
+from search.tables import configuration_labels, load_folds, load_trials, ranks
 
-Rule = Literal["best", "one-se", "smallest-code"]
-RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code")
+Rule = Literal["best", "one-se", "smallest-code", "target-fve"]
+RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code", "target-fve")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,19 @@ class Selection:
     """The trials that the winner cannot be told apart from: id, label, mean difference and p-value."""
     n_unfinished: int = 0
     """How many unfinished trials took part, by what they have reached so far."""
+    n_stopped: int = 0
+    """How many trials were stopped on the way: what they had reached is no result, and is compared with none."""
+    n_repeats: int = 1
+    """How many cross-validations the winner's numbers are over."""
+    target_fve: float | None = None
+    """By the rule "target-fve": the fraction of variance that was to be explained."""
+    verdict: str = ""
+    """How the winner compares with all others, in words; empty where there are none, or in a file of older versions."""
+
+    @property
+    def misses_target(self) -> bool:
+        """Whether the winner explains less than it was to explain, because no trial explains as much."""
+        return self.target_fve is not None and self.val_fve_mean < self.target_fve
 
     @classmethod
     def read(cls, directory: str | Path) -> Self:
@@ -70,42 +84,66 @@ class Selection:
         replace_file(Path(directory) / "selection.json", lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def select(directory: str | Path, rule: Rule | None = None, *, finished_only: bool = False) -> Selection:
+def select(
+    directory: str | Path, rule: Rule | None = None, target_fve: float | None = None, *, finished_only: bool = False
+) -> Selection:
     """Choose the winner of a search and write `selection.json`.
 
     Args:
         directory: The search's directory.
         rule: The rule, as in `select_winner`; the one in the settings if None.
+        target_fve: What the rule "target-fve" needs, in (0, 1); that of the settings if None.
         finished_only: Whether to leave out trials that are not finished, as a search does at its end: then those are
             left that earlier settings had begun.
 
     Raises:
-        UserError: If the directory is not a search directory, no trial has an epoch, or there is no such rule.
+        UserError: If the directory is not a search directory, no trial has an epoch, there is no such rule, or it has
+            no target.
     """
     if rule is not None and rule not in RULES:
         raise UserError(f"rule must be one of {', '.join(RULES)}, but is {rule!r}.", argument="rule")
+    if target_fve is not None and not 0 < target_fve < 1:
+        raise UserError(
+            f"target_fve must be in (0, 1), but is {target_fve}. It is a fraction of variance, like 0.95.",
+            argument="target_fve",
+        )
     trials = load_trials(directory)
     if finished_only:
-        trials = trials[trials["status"] == FINISHED]
-    chosen = rule or search_settings(directory).selection.rule
+        trials = trials[trials["status"].isin([FINISHED, STOPPED])]
+    settings = search_settings(directory).selection
     try:
-        selection = select_winner(trials, load_folds(directory), chosen)
+        selection = select_winner(
+            trials,
+            load_folds(directory),
+            rule or settings.rule,
+            settings.target_fve if target_fve is None else target_fve,
+        )
     except UserError as error:
-        raise UserError(f"{directory}: {error}") from error
+        raise UserError(f"{directory}: {error}", argument=error.argument) from error
     selection.write(directory)
     return selection
 
 
-def last_rule(directory: str | Path) -> Rule | None:
-    """The rule of the last `select`; None if there was none, or its file cannot be read."""
+def select_again(directory: str | Path) -> Selection:
+    """Choose the winner by the rule, and target, of the last `select`; by the settings' if there was none.
+
+    Raises:
+        UserError: As `select` does.
+    """
     try:
-        return Selection.read(directory).rule
-    except UserError:
-        return None
+        last = Selection.read(directory)
+    except UserError:  # there is none, or its file cannot be read
+        return select(directory)
+    return select(directory, last.rule, last.target_fve)
 
 
-def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best") -> Selection:
+def select_winner(
+    trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best", target_fve: float | None = None
+) -> Selection:
     """Choose a winner among the trials that are finished, or have come some way and can still be finished.
+
+    Where trials were repeated on other folds, the winner is one of these, by the mean over all their folds; by
+    "target-fve" it need not be, as each trial is held against a number and not against the others.
 
     Args:
         trials: What `load_trials` returned.
@@ -113,24 +151,29 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
         rule: "best": the lowest `val_mse_mean`. "one-se": the fewest parameters among the trials within one standard
             error of the best (Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984).
             "smallest-code": among the same trials, the smallest code, and of those the lowest `val_mse_mean`.
+            "target-fve": the smallest code among the trials whose `val_fve_mean` is at least `target_fve`, and of those
+            the best; the best of all where none is.
+        target_fve: What "target-fve" needs, in (0, 1).
 
     Raises:
-        UserError: If no trial has a complete epoch.
+        UserError: If no trial has a complete epoch, or the rule has no target.
     """
-    # What is not finished counts by what it has reached; diverged and failed trials have no result.
-    able = trials["val_mse_mean"].notna() & ~trials["status"].isin([DIVERGED, FAILED])
-    ranked = trials[able].assign(place=ranks(trials.loc[able, "val_mse_mean"].to_numpy(np.float64)))
+    if rule == "target-fve" and target_fve is None:
+        raise UserError(
+            'the rule "target-fve" needs target_fve, the fraction of variance to reach, but it is missing. '
+            "Give it, like 0.95.",
+            argument="target_fve",
+        )
+    # What is not finished counts by what it has reached; diverged, failed and stopped trials have no result.
+    able = trials["val_mse_mean"].notna() & ~trials["status"].isin([DIVERGED, FAILED, STOPPED])
+    ranked = trials[able]
+    repeated = ranked["n_repeats"].to_numpy(np.int64) > 1
+    ranked = ranked.assign(place=ranks(ranked["val_mse_mean"].to_numpy(np.float64), repeated), repeated=repeated)
     ranked = ranked.sort_values(["place", "number"])
     if ranked.empty:
         raise UserError("no trial has a complete epoch, so there is nothing to select. Run the search to continue it.")
     ranked = ranked.assign(label=configuration_labels(ranked))
-    best = ranked.iloc[0]
-    near = ranked[ranked["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]
-    if rule == "one-se":
-        near = near.sort_values(["n_parameters", "val_mse_mean", "number"])
-    elif rule == "smallest-code":
-        near = near.sort_values(["code_size", "val_mse_mean", "number"])
-    winner = near.iloc[0]
+    winner = _chosen(ranked, rule, target_fve)
     tied, n_better = _compare(ranked, folds, str(winner["trial_id"]))
     return Selection(
         rule=rule,
@@ -146,21 +189,46 @@ def select_winner(trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best"
         pca_p_value=_known(winner["pca_p_value"]),
         n_finished=int((ranked["status"] == FINISHED).sum()),
         n_unfinished=int((ranked["status"] != FINISHED).sum()),
+        n_stopped=int((trials["status"] == STOPPED).sum()),
+        n_repeats=int(winner["n_repeats"]),
+        target_fve=target_fve if rule == "target-fve" else None,
         n_better=n_better,
         tied=tied,
+        verdict=_verdict(len(ranked) - 1, n_tied=len(tied), n_better=n_better),
     )
 
 
-def paired_differences(folds: pd.DataFrame, winner: str) -> pd.DataFrame:
-    """Validation MSE of each trial less the winner's, 0 where it is rounding: a row per `trial_id`, a column per fold.
+def _chosen(ranked: pd.DataFrame, rule: Rule, target_fve: float | None) -> "pd.Series[Any]":
+    """The winner among trials that are sorted by place."""
+    if rule == "target-fve":
+        reach = ranked[ranked["val_fve_mean"] >= target_fve]
+        near = ranked if reach.empty else reach.sort_values(["code_size", "place", "number"])
+    else:
+        best = ranked.iloc[0]
+        near = ranked[ranked["repeated"]] if best["repeated"] else ranked
+        near = near[near["val_mse_mean"] <= best["val_mse_mean"] + best["val_mse_se"]]
+    if rule == "one-se":
+        near = near.sort_values(["n_parameters", "val_mse_mean", "number"])
+    elif rule == "smallest-code":
+        near = near.sort_values(["code_size", "val_mse_mean", "number"])
+    winner: pd.Series[Any] = near.iloc[0]
+    return winner
 
-    Args:
-        folds: What `load_folds` returned.
-        winner: The winner's `trial_id`.
-    """
-    by_fold = folds.pivot_table(index="trial_id", columns="fold", values="val_mse")
-    differences = by_fold - by_fold.loc[winner]
-    return differences.mask(differences.abs() <= ROUNDING * by_fold.loc[winner], 0.0)
+
+def _verdict(n_others: int, *, n_tied: int, n_better: int) -> str:
+    """How a winner compares with all others, in words."""
+    parts = []
+    if n_better:
+        parts.append(f"significantly worse than {n_better} trial{'s' * (n_better != 1)}")
+    n_worse = n_others - n_tied - n_better
+    rest = "all the others" if n_better else "every other trial"
+    if n_worse and n_tied:
+        parts.append(f"significantly better than {rest} but {n_tied}, which it cannot be told apart from")
+    elif n_worse:
+        parts.append(f"significantly better than {rest}")
+    elif n_tied:
+        parts.append(f"cannot be told apart from {rest if n_better else 'any other trial'}")
+    return "; ".join(parts)
 
 
 def _known(value: float) -> float | None:
@@ -169,21 +237,16 @@ def _known(value: float) -> float | None:
 
 def _compare(ranked: pd.DataFrame, folds: pd.DataFrame, winner: str) -> tuple[list[dict[str, object]], int]:
     """The trials tied with the winner, and the number of those significantly better."""
-    by_trial = paired_differences(folds, winner)
-    tied: list[dict[str, object]] = []
-    n_better = 0
-    for trial_id, label in zip(ranked["trial_id"], ranked["label"], strict=True):
-        differences = by_trial.loc[trial_id].to_numpy()
-        p_value = corrected_p_value(differences)
-        if p_value <= SIGNIFICANCE:
-            n_better += int(differences.mean() < 0)
-        elif trial_id != winner:
-            tied.append(
-                {
-                    "trial_id": trial_id,
-                    "label": label,
-                    "val_mse_difference": float(differences.mean()),
-                    "p_value": p_value,
-                }
-            )
-    return tied, n_better
+    compared = compare(folds, winner).loc[ranked["trial_id"]].assign(label=ranked["label"].to_numpy())
+    differ = compared["p_value"] <= SIGNIFICANCE
+    tied: list[dict[str, object]] = [
+        {
+            "trial_id": trial_id,
+            "label": row["label"],
+            "val_mse_difference": float(row["difference"]),
+            "p_value": float(row["p_value"]),
+        }
+        for trial_id, row in compared[~differ].iterrows()
+        if trial_id != winner
+    ]
+    return tied, int((differ & (compared["difference"] < 0)).sum())

@@ -269,8 +269,16 @@ class ResourceSettings(_Section):
 class SelectionSettings(_Section):
     """How the winner is chosen."""
 
-    rule: Literal["best", "one-se", "smallest-code"] = "best"
+    rule: Literal["best", "one-se", "smallest-code", "target-fve"] = "best"
     """The rule, as `select_winner` explains it."""
+    target_fve: _Fraction | None = None
+    """The fraction of variance that the winner by "target-fve" explains in cross-validation."""
+
+    @model_validator(mode="after")
+    def _target_is_known(self) -> Self:
+        if self.rule == "target-fve" and self.target_fve is None:
+            raise ValueError('rule = "target-fve" needs target_fve, the fraction of variance to reach, like 0.95')
+        return self
 
 
 class SearchSettings(_Section):

@@ -1,5 +1,6 @@
 """Ledger -> tidy DataFrames of scalar columns -> CSV and Parquet."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,18 +8,19 @@ import pandas as pd
 
 from search.files import replace_file
 from search.ledger import FINISHED
-from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials
-from search.paired_test import corrected_p_values, differences_from_pca
+from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials, read_value
+from search.paired_test import corrected_p_values, differences_from_pca, standard_errors_of_means
 
 TRIAL_COLUMNS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
     "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout",
-    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
-    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "pca_p_value",
-    "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
+    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "rung", "forecast", "n_repeats",
+    "best_epoch", "val_mse_mean", "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean",
+    "pca_p_value", "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
 ]  # fmt: skip
 FOLD_COLUMNS = [
-    "trial_id", "number", "fold", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units", "pca_val_mse",
+    "trial_id", "number", "fold", "repeat", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units",
+    "pca_val_mse",
 ]  # fmt: skip
 START_GAIN = 0.01
 """By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
@@ -54,60 +56,75 @@ def load_epochs(directory: str | Path) -> pd.DataFrame:
 def load_folds(directory: str | Path) -> pd.DataFrame:
     """One row per trial and fold, at the trial's best epoch so far, with the columns `FOLD_COLUMNS`.
 
+    The folds of a repeat are there if all of them have come as far as the trial's first ones.
+
     Raises:
         UserError: If the directory is not a search directory.
     """
-    return _folds(load_epochs(directory), _configurations(directory), _frame(read_baselines(directory)))
+    epochs, n_splits = load_epochs(directory), _n_splits(directory)
+    return _folds(_counting(epochs, n_splits), _configurations(directory), _frame(read_baselines(directory)))[
+        FOLD_COLUMNS
+    ]
 
 
 def load_trials(directory: str | Path) -> pd.DataFrame:
     """One row per trial, with the columns `TRIAL_COLUMNS`; also while the search is running.
 
+    Means, errors and the best epoch of a trial that was repeated are over the folds of all its repeats.
+
     Raises:
         UserError: If the directory is not a search directory.
     """
     trials = _configurations(directory)
-    epochs = load_epochs(directory)
-    folds = _folds(epochs, trials, _frame(read_baselines(directory)))
-    values = {
-        name: _rows(folds, name) for name in ("val_mse", "val_fve", "train_mse", "pca_val_mse", "dead_code_units")
-    }
-    std = _std(values["val_mse"])
+    epochs, n_splits = load_epochs(directory), _n_splits(directory)
+    folds = _folds(_counting(epochs, n_splits), trials, _frame(read_baselines(directory)))
     summary = pd.DataFrame(
         {
-            "best_epoch": _rows(folds, "best_epoch")[:, 0].astype(np.int64),
-            "val_mse_mean": _mean(values["val_mse"]),
-            "val_mse_std": std,
-            "val_mse_se": std / np.sqrt(values["val_mse"].shape[1]),
-            "val_fve_mean": _mean(values["val_fve"]),
-            "train_mse_mean": _mean(values["train_mse"]),
-            "pca_val_mse_mean": _mean(values["pca_val_mse"]),
-            "pca_p_value": corrected_p_values(differences_from_pca(values["val_mse"], values["pca_val_mse"])),
-            "dead_code_units_mean": _mean(values["dead_code_units"]),
+            "n_repeats": _of_folds(folds, lambda rows, repeats: np.full(len(rows), repeats), "val_mse"),
+            "best_epoch": folds.loc[folds["fold"] == 0, "best_epoch"].to_numpy(),
+            "val_mse_mean": _of_folds(folds, _mean, "val_mse"),
+            "val_mse_std": _of_folds(folds, _std, "val_mse"),
+            "val_mse_se": _of_folds(folds, standard_errors_of_means, "val_mse"),
+            "val_fve_mean": _of_folds(folds, _mean, "val_fve"),
+            "train_mse_mean": _of_folds(folds, _mean, "train_mse"),
+            "pca_val_mse_mean": _of_folds(folds, _mean, "pca_val_mse"),
+            "pca_p_value": _of_folds(folds, _pca_p_values, "val_mse", "pca_val_mse"),
+            "dead_code_units_mean": _of_folds(folds, _mean, "dead_code_units"),
         },
         index=folds["trial_id"].unique(),
     )
     trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
     trials = trials.join(summary, on="trial_id")
-    trials["rank"] = ranks(trials["val_mse_mean"].where(trials["status"] == FINISHED).to_numpy())
-    integers = dict.fromkeys(("schedule_epochs", "epochs", "best_epoch", "rank"), "Int64")
+    mean = trials["val_mse_mean"].where(trials["status"] == FINISHED)
+    trials["rank"] = ranks(mean.to_numpy(), trials["n_repeats"].to_numpy(np.float64) > 1)
+    integers = dict.fromkeys(("schedule_epochs", "epochs", "rung", "n_repeats", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]
 
 
-def ranks(val_mse_mean: np.ndarray) -> np.ndarray:
+def ranks(val_mse_mean: np.ndarray, repeated: np.ndarray | None = None) -> np.ndarray:
     """The rank of each trial, 1 for the lowest MSE; NaN where there is no MSE.
 
     Trials are equal, and share the lower rank, where the difference is rounding: such are all that do not leave PCA.
+    Those that were repeated come first. They were the best before that, and their means are over other folds than those
+    of the others: the best of many means is too low by chance, and that chance is gone from theirs.
+
+    Args:
+        val_mse_mean: Mean validation MSE of each trial.
+        repeated: Whether each trial's mean is over repeats; none is if None.
 
     Example:
         >>> ranks(np.array([0.3, np.nan, 0.1, 0.1 + 1e-9]))
         array([ 3., nan,  1.,  1.])
+        >>> ranks(np.array([0.3, 0.2, 0.1]), np.array([True, True, False]))
+        array([2., 1., 3.])
     """
     result = np.full(len(val_mse_mean), np.nan)
-    first, rank = -np.inf, 0
-    for place, trial in enumerate(np.argsort(val_mse_mean)[: np.count_nonzero(~np.isnan(val_mse_mean))], 1):
-        if val_mse_mean[trial] > first * (1 + ROUNDING):
-            first, rank = val_mse_mean[trial], place
+    last = np.zeros(len(val_mse_mean), bool) if repeated is None else ~repeated
+    first, rank, of_last = -np.inf, 0, False
+    order = np.lexsort((val_mse_mean, last & ~np.isnan(val_mse_mean), np.isnan(val_mse_mean)))
+    for place, trial in enumerate(order[: np.count_nonzero(~np.isnan(val_mse_mean))], 1):
+        if val_mse_mean[trial] > first * (1 + ROUNDING) or last[trial] != of_last:
+            first, rank, of_last = val_mse_mean[trial], place, last[trial]
         result[trial] = rank
     return result
 
@@ -145,7 +162,7 @@ def write_tables(directory: str | Path) -> None:
 
 def _configurations(directory: str | Path) -> pd.DataFrame:
     """The columns of `trials.csv` that are known before a trial is trained."""
-    trials = _frame(read_trials(directory)).astype({"fit_seconds": np.float64})
+    trials = _frame(read_trials(directory)).astype({"fit_seconds": np.float64, "forecast": np.float64})
     known = read_configurations(directory)
     configurations = [known[trial_id] for trial_id in trials["trial_id"]]
     return trials.assign(
@@ -168,9 +185,35 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
     )
 
 
+def _n_splits(directory: str | Path) -> int | None:
+    """The number of folds of one cross-validation; None if the ledger does not say."""
+    definition = read_value(directory, "definition") or {}
+    return definition.get("search.n_splits")
+
+
+def _counting(epochs: pd.DataFrame, n_splits: int | None) -> pd.DataFrame:
+    """The rows that a trial's numbers are taken from, with the columns `repeat` and `n_repeats`.
+
+    They are those of its first `n_splits` folds, and of each repeat that has come as far as these, in all its folds.
+    """
+    n_splits = n_splits or epochs["fold"].nunique() or 1
+    repeat = epochs["fold"].to_numpy(np.int64) // n_splits
+    epochs = epochs.assign(repeat=repeat, n_repeats=1)
+    if not repeat.any():
+        return epochs
+    by_trial = epochs[repeat == 0].groupby("number")["epoch"]
+    epochs = epochs[epochs["epoch"] <= epochs["number"].map(by_trial.max())]
+    n_rows = epochs.groupby(["number", "repeat"])["epoch"].transform("size")
+    epochs = epochs[n_rows == epochs["number"].map(by_trial.size())]
+    n_folds = epochs.groupby(["number", "epoch"])["fold"].transform("size")
+    return epochs.assign(n_repeats=n_folds // n_splits)
+
+
 def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
     # An epoch in which a fold diverged has no mean; the best epoch is one in which no fold did.
-    means = epochs.loc[epochs["fold"] == 0, ["trial_id", "epoch"]].assign(mean=_rows(epochs, "val_mse").mean(axis=1))
+    means = epochs.loc[epochs["fold"] == 0, ["trial_id", "epoch"]].assign(
+        mean=_of_folds(epochs, lambda rows, _: rows.mean(axis=1), "val_mse")
+    )
     means["mean"] *= np.where(means["epoch"] == 0, 1 - START_GAIN, 1.0)
     best = means.loc[means.dropna().groupby("trial_id")["mean"].idxmin()].set_index("trial_id")["epoch"]
     folds = epochs.join(best.rename("best_epoch"), on="trial_id")
@@ -178,20 +221,36 @@ def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) 
     folds = folds.merge(trials[["trial_id", "code_size"]], on="trial_id").merge(
         baselines, on=["code_size", "fold"], how="left"
     )
-    return folds.sort_values(["number", "fold"], ignore_index=True).astype({"best_epoch": np.int64})[FOLD_COLUMNS]
+    return folds.sort_values(["number", "fold"], ignore_index=True).astype({"best_epoch": np.int64})
 
 
-def _rows(table: pd.DataFrame, column: str) -> np.ndarray:
-    """A column of a table that is sorted by fold, as an array `(trials or trials and epochs, n_splits)`.
+def _of_folds(table: pd.DataFrame, function: Callable[..., np.ndarray], *columns: str) -> np.ndarray:
+    """A function of folds side by side, for each trial, or each trial and epoch.
 
     Means are taken of such rows, because those of pandas' groups depend, in their last bits, on the other groups.
+
+    Args:
+        table: Rows of folds, those of a trial, or of a trial and epoch, together and sorted.
+        function: Takes an array `(rows, folds)` for each column, and the number of repeats that the folds belong to;
+            gives a value for each row.
+        columns: The columns that it takes.
     """
-    n_splits = table["fold"].nunique() or 1
-    rows: np.ndarray = table[column].to_numpy(np.float64).reshape(-1, n_splits)
-    return rows
+    n_repeats = table["n_repeats"].to_numpy(np.int64)
+    firsts = table["fold"].to_numpy() == 0
+    result = np.full(firsts.sum(), np.nan)
+    for repeats in np.unique(n_repeats):  # trials with equally many folds at once
+        chosen = n_repeats == repeats
+        n_rows = int((firsts & chosen).sum())
+        rows = [table[name].to_numpy(np.float64)[chosen].reshape(n_rows, -1) for name in columns]
+        result[n_repeats[firsts] == repeats] = function(*rows, int(repeats))
+    return result
 
 
-def _mean(rows: np.ndarray) -> np.ndarray:
+def _pca_p_values(val_mse: np.ndarray, pca_val_mse: np.ndarray, repeats: int) -> np.ndarray:
+    return corrected_p_values(differences_from_pca(val_mse, pca_val_mse), repeats)
+
+
+def _mean(rows: np.ndarray, _: int) -> np.ndarray:
     """The mean of each row's values that are known; NaN where none is."""
     known = ~np.isnan(rows)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -199,7 +258,7 @@ def _mean(rows: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _std(rows: np.ndarray) -> np.ndarray:
+def _std(rows: np.ndarray, _: int) -> np.ndarray:
     """The sample standard deviation of each row; NaN where there is one value only."""
     with np.errstate(over="ignore", invalid="ignore"):  # of a trial that goes astray
         std: np.ndarray = rows.std(axis=1, ddof=1) if rows.shape[1] > 1 else np.full(len(rows), np.nan)

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from search.paired_test import SIGNIFICANCE, corrected_half_width, corrected_p_value
+from search.comparison import compare
+from search.paired_test import SIGNIFICANCE
 from search.plots.figures import (
     BLUE,
     DARK,
@@ -22,7 +23,6 @@ from search.plots.figures import (
     save,
     three_digits,
 )
-from search.selection import paired_differences
 from search.tables import configuration_labels
 
 _SQUEEZE = 10
@@ -58,7 +58,7 @@ def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path:
         panels[0].get_yticklabels()[names.index(winner)].set_fontweight("bold")
         panels[0].set_ylim(len(shown) - 0.4, -0.6)
         if n_panels > 1:
-            differences = paired_differences(folds, winner).loc[names]
+            differences = compare(folds, winner).loc[names]
             least = 3 * float(shown["val_mse_se"].iloc[names.index(winner)])
             _differences(panels[1], differences, names.index(winner), least)
         for panel in panels:
@@ -120,15 +120,13 @@ def _differences(axes: Axes, differences: pd.DataFrame, winner: int, least: floa
 
     Args:
         axes: Where they are drawn.
-        differences: The differences, as `paired_differences` returns them, a row for each row of the picture.
+        differences: The differences, as `compare` returns them, a row for each row of the picture.
         winner: The winner's row.
         least: Differences of this size are always drawn to scale.
     """
-    values = differences.to_numpy()
-    means = values.mean(axis=1)
-    halves = np.array([corrected_half_width(row) for row in values])
-    tied = np.array([corrected_p_value(row) > SIGNIFICANCE for row in values])
-    others = np.arange(len(values)) != winner
+    means, halves = differences["difference"].to_numpy(), differences["half_width"].to_numpy()
+    tied = differences["p_value"].to_numpy() > SIGNIFICANCE
+    others = np.arange(len(means)) != winner
     limit = _limit((np.abs(means) + halves)[others], least)
     outside = np.abs(means) > limit
     ends = np.concatenate([means - halves, means + halves])[np.tile(~outside, 2)].clip(-limit, limit)

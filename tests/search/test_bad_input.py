@@ -157,6 +157,7 @@ WRONG: list[Bad] = [
     *setting("resources.checkpoint_every_s = '1 min'", "resources.checkpoint_every_s", "number", "'1 min'"),
     *setting("resources.storage_path = 5", "resources.storage_path", "string", "5"),
     *setting("selection.rule = 1", "selection.rule", "'one-se'", "1"),
+    *setting("selection.target_fve = 'most'", "selection.target_fve", "number", "'most'"),
     # out of range
     *setting("seed = -1", "seed", "0", "-1"),
     *setting("seed = 4294967296", "seed", "less than", "4294967296"),
@@ -216,6 +217,8 @@ WRONG: list[Bad] = [
     *setting("resources.checkpoint_every_s = inf", "resources.checkpoint_every_s", "finite", "inf"),
     *setting("resources.storage_path = '~nobody-here/x'", "resources.storage_path", "nobody-here"),
     *setting("selection.rule = 'worst'", "selection.rule", "'one-se'", "'worst'"),
+    *setting("selection.target_fve = 1", "selection.target_fve", "less than 1", "1"),
+    *setting("selection.target_fve = 0.0", "selection.target_fve", "greater than 0", "0.0"),
     Bad(["run", "--set", "search.n_splits=3\nsearch.max_epochs=2"], ("search.n_splits", r"3\nsearch.max_epochs=2")),
     # contradictions
     *setting("bottleneck.explained_variance = 0.9\nbottleneck.code_sizes = 2", "explained_variance", "code_sizes"),
@@ -224,6 +227,7 @@ WRONG: list[Bad] = [
     *setting("space.depth = 1", "space", "widths is missing"),
     *setting("space.widths = 8", "space", "depth is missing"),
     *setting("space.non_increasing = true", "space", "non_increasing", "depth and widths"),
+    *setting("selection.rule = 'target-fve'", 'selection: rule = "target-fve" needs target_fve', "0.95"),
     *setting("search.algorithm = 'random'", "search.num_samples", "random"),
     *setting("search.num_samples = 3", "search.num_samples", "random", "grid"),
     *setting("space.learning_rate = {low = 1e-4, high = 1e-2}", "space.learning_rate", "random", "grid"),

@@ -19,10 +19,10 @@ from search.console import (
     print_trials,
     selection_text,
     status_text,
-    trials_table,
 )
 from search.ledger import Ledger
 from search.trend import falling_trials
+from search.trials_table import trials_table
 
 
 def _record(epoch: int, mean: float) -> EpochRecord:
@@ -163,7 +163,7 @@ def test_trials_as_csv(searched: SearchResult, capsys: pytest.CaptureFixture[str
     table = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"trial_id": str})
     expected = searched.trials.sort_values([sort, "number"] if sort != "number" else ["number"], ignore_index=True)
     pd.testing.assert_frame_equal(
-        table, expected.assign(error=np.nan, schedule_epochs=np.nan), check_dtype=False, rtol=1e-15
+        table, expected.assign(error=np.nan, schedule_epochs=np.nan, rung=np.nan), check_dtype=False, rtol=1e-15
     )
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from search.paired_test import (
     SIGNIFICANCE,
-    corrected_half_width,
+    corrected_half_widths,
     corrected_p_value,
     corrected_p_values,
     differences_from_pca,
@@ -66,7 +66,7 @@ def test_the_interval_ends_at_zero_where_the_p_value_is_at_the_level(k: int) -> 
     """Differences whose mean is just beyond the half width are significant, and those just within are not."""
     d = np.random.default_rng(k).normal(size=k)
     d -= d.mean()
-    half = corrected_half_width(d)
+    half = corrected_half_widths(d[np.newaxis])[0]
     assert corrected_p_value(d + 1.001 * half) < SIGNIFICANCE < corrected_p_value(d + 0.999 * half)
 
 

@@ -87,7 +87,7 @@ def _tables(means: np.ndarray, n_splits: int = 5) -> tuple[pd.DataFrame, pd.Data
     trials["rank"] = trials["val_mse_mean"].rank(method="min").astype("Int64")
     folds = pd.DataFrame(
         [
-            {"trial_id": f"id{i}", "fold": fold, "val_mse": value}
+            {"trial_id": f"id{i}", "fold": fold, "repeat": 0, "val_mse": value}
             for i, row in enumerate(values)
             for fold, value in enumerate(row)
             if not np.isnan(value)

@@ -53,6 +53,7 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
                 "hidden_depth": 1,
                 **{name: value for name, value in asdict(DEFAULTS).items() if name in TRIAL_COLUMNS[5:]},
                 "n_parameters": n_parameters,
+                "n_repeats": 1,
                 "best_epoch": number + 2,
                 "val_mse_mean": np.mean(values),
                 "val_mse_se": stats.sem(values),
@@ -61,7 +62,7 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
                 "pca_p_value": 0.25,
             }
         )
-        folds += [{"trial_id": name, "fold": k, "val_mse": float(value)} for k, value in enumerate(values)]
+        folds += [{"trial_id": name, "fold": k, "repeat": 0, "val_mse": float(value)} for k, value in enumerate(values)]
     return pd.DataFrame(rows), pd.DataFrame(folds)
 
 

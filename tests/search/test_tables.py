@@ -36,9 +36,9 @@ BASELINE = np.array([[0.5, 0.6, 0.7], [0.1, 0.2, 0.3]])  # of the code sizes 2 a
 TRIALS = [
     "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
     "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout",
-    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "best_epoch", "val_mse_mean",
-    "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean", "pca_p_value",
-    "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
+    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "rung", "forecast", "n_repeats",
+    "best_epoch", "val_mse_mean", "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean",
+    "pca_p_value", "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
 ]  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def test_the_files_equal_the_loaded_frames(finished: tuple[Path, dict[str, np.nd
     write_tables(directory)
     assert {path.name for path in set(directory.iterdir()) - before} == {"trials.csv", "folds.csv", "epochs.parquet"}
     # Which is how pandas reads empty cells.
-    trials = load_trials(directory).assign(error=np.nan).astype({"schedule_epochs": np.float64})
+    trials = load_trials(directory).assign(error=np.nan, rung=np.nan).astype({"schedule_epochs": np.float64})
     # the tolerance is for pandas' parser, which may be wrong in the last bit
     for name, table in (("trials.csv", trials), ("folds.csv", load_folds(directory))):
         pd.testing.assert_frame_equal(pd.read_csv(directory / name), table, check_dtype=False, rtol=1e-15)
