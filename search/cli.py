@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import re
 import shlex
 import signal
 import sys
@@ -77,11 +78,17 @@ def run(
         str | None, typer.Option(help="Address of a running Ray cluster, or auto.  [default: a local Ray]")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over; what is there is moved aside.")] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="About how long it may take, e.g. 90s, 10min or 2h: the best answer within that."
+        ),
+    ] = None,
     preset: Preset = None,
     set_: Overrides = None,
 ) -> None:
     """Search, select, retrain and evaluate; run it again to continue."""
-    settings = _settings(settings_file, data, data_dir, preset, set_)
+    settings = _settings(settings_file, data, data_dir, preset, set_, None if budget is None else _seconds(budget))
     from search import console, run_search
     from search.directory import check_name
 
@@ -108,6 +115,7 @@ def bottleneck(
     """Print the numbers of principal components that explain so much of the variance."""
     settings = _settings(settings_file, data, data_dir, preset, set_)
     from search.code_sizes import propose_code_sizes
+    from search.commands import command_with
     from search.plan import load_data
     from search.scaling import resolved_scaling, squeezed_columns
     from search.settings_files import parse_settings
@@ -131,6 +139,11 @@ def bottleneck(
             f"{target}{size} component{' explains' if size == 1 else 's explain'} {proposal.reached(size):.2%} "
             f"of the variance of {dataset.name} ({n_samples} samples, {n_features} features)"
         )
+    if not explained_variance and not wanted.code_sizes and wanted.explained_variance[0] < 1:
+        arguments = [argument for argument in sys.argv[1:] if argument not in ("--debug", "bottleneck")]
+        smallest = {"search.algorithm": "smallest-code", "search.target_fve": wanted.explained_variance[0]}
+        print("How small a code an autoencoder needs for it is found by", file=sys.stderr)
+        print(f"  {command_with(['ae-search', 'run', *arguments], smallest)}", file=sys.stderr)
 
 
 @app.command()
@@ -259,12 +272,26 @@ def _fail(message: str, exit_status: int) -> None:
 
 
 def _settings(
-    path: Path | None, data: str | None, data_dir: str | None, preset: str | None, overrides: list[str] | None
+    path: Path | None,
+    data: str | None,
+    data_dir: str | None,
+    preset: str | None,
+    overrides: list[str] | None,
+    budget_s: float | None = None,
 ) -> "SearchSettings":
     from search.settings_files import load_settings
 
     given = {"data.source": data, "data.data_dir": data_dir}
-    return load_settings(path, [*_texts(given), *(overrides or [])], preset=preset)
+    return load_settings(path, [*_texts(given), *(overrides or [])], preset=preset, budget_s=budget_s)
+
+
+def _seconds(text: str) -> float:
+    """A duration in seconds: a number with s, min or h, or several of these, like 1h30min."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(s|min|h)", text)
+    seconds = sum(float(number) * {"s": 1, "min": 60, "h": 3600}[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text.replace(" ", "") or not seconds > 0:
+        raise UserError(f"--budget must be a time like 90s, 10min or 1h30min, but is {text!r}.")
+    return seconds
 
 
 def _texts(given: dict[str, str | None]) -> list[str]:

@@ -173,6 +173,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     from ae_model.persistence import load_model
     from search.advice import advise
     from search.settings_files import search_settings
+    from search.smallest_code_record import FILE_NAME, SmallestCode, smallest_code_lines
 
     settings = search_settings(result.directory)
     console = _console()
@@ -194,7 +195,13 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     console.print(beside_validation_text(result.selection, settings.search.n_splits))
     console.print()
     directory = result.directory
+    files = []
+    if settings.search.algorithm == "smallest-code" and (directory / FILE_NAME).exists():
+        console.print("\n".join(smallest_code_lines(SmallestCode.read(directory))))
+        console.print()
+        files = [("smallest_code.png ", "what each code size explains, beside PCA (also smallest_code.json)")]
     for name, what in (
+        *files,
         ("trials.csv        ", "one row per trial (also folds.csv, epochs.parquet)"),
         ("validation_mse.png", "the trials as a picture, beside PCA"),
         ("best/             ", "the model, evaluation.json and pictures"),

@@ -4,6 +4,8 @@
   one learning rate and a fixed number of epochs. What the defaults have gained can be measured against it.
 """
 
+from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -21,3 +23,33 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """The settings of each preset, section by section, as a TOML file gives them."""
+
+SEARCH_PART = 0.85
+"""The part of a budget that is for training; data, Ray's start, the winner's training and pictures take the rest."""
+
+
+def budget_settings(seconds: float, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The settings of a search that is to end within about so many seconds, and to answer as well as it then can.
+
+    What will not win is given up on the way, and the best three are repeated on other folds. Where nobody says what is
+    to be searched, a tree-structured Parzen estimator looks among many widths and rates, if Optuna is installed.
+
+    Args:
+        seconds: The time, > 0.
+        given: What is to be laid over these settings: they must not contradict it.
+    """
+    search: dict[str, Any] = {"time_budget_s": round(SEARCH_PART * seconds, 3)}
+    asked = given.get("search", {})
+    if asked.get("algorithm") == "smallest-code":
+        return {"search": search}
+    search |= {"pruning": "halving", "repeats": 3, "repeat_top": 3}
+    if asked.get("repeats") == 1:
+        del search["repeat_top"]
+    if given.get("space") or "algorithm" in asked or find_spec("optuna") is None:
+        return {"search": search}
+    space = {
+        "depth": {"low": 0, "high": 2},
+        "widths": {"low": 32, "high": 1024},
+        "learning_rate": {"low": 1e-4, "high": 1e-2},
+    }
+    return {"search": search | {"algorithm": "tpe"}, "space": space}

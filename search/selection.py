@@ -110,13 +110,13 @@ def select(
     trials = load_trials(directory)
     if finished_only:
         trials = trials[trials["status"].isin([FINISHED, STOPPED])]
-    settings = search_settings(directory).selection
+    usual_rule, usual_target = search_settings(directory).selection_rule
     try:
         selection = select_winner(
             trials,
             load_folds(directory),
-            rule or settings.rule,
-            settings.target_fve if target_fve is None else target_fve,
+            rule or usual_rule,
+            usual_target if target_fve is None else target_fve,
         )
     except UserError as error:
         raise UserError(f"{directory}: {error}", argument=error.argument) from error

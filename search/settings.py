@@ -266,10 +266,14 @@ class ResourceSettings(_Section):
     """Where checkpoints lie: a path or URI that all nodes see; in the search's own folder if None."""
 
 
+RuleName = Literal["best", "one-se", "smallest-code", "target-fve"]
+"""How a winner is chosen, as `select_winner` explains it."""
+
+
 class SelectionSettings(_Section):
     """How the winner is chosen."""
 
-    rule: Literal["best", "one-se", "smallest-code", "target-fve"] = "best"
+    rule: RuleName = "best"
     """The rule, as `select_winner` explains it."""
     target_fve: _Fraction | None = None
     """The fraction of variance that the winner by "target-fve" explains in cross-validation."""
@@ -292,6 +296,13 @@ class SearchSettings(_Section):
     search: SearchSection = SearchSection()
     resources: ResourceSettings = ResourceSettings()
     selection: SelectionSettings = SelectionSettings()
+
+    @property
+    def selection_rule(self) -> tuple[RuleName, float | None]:
+        """The rule by which the winner is chosen, and its target: a search for the smallest code is about its own."""
+        if self.search.target_fve is not None and self.selection.rule == "best":
+            return "target-fve", self.search.target_fve[0]
+        return self.selection.rule, self.selection.target_fve
 
     @model_validator(mode="after")
     def _output_can_be_what_the_data_is(self) -> Self:

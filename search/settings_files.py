@@ -10,7 +10,7 @@ import tomli_w
 
 from ae_model.errors import UserError
 from ae_model.named_sources import NAMED_SOURCES
-from search.presets import PRESETS
+from search.presets import PRESETS, budget_settings
 from search.settings import ARRAY_SOURCE, SearchSettings
 from search.settings_errors import checked_settings
 
@@ -22,7 +22,11 @@ _ALTERNATIVES = (
 
 
 def load_settings(
-    path: str | Path | None = None, overrides: Sequence[str] = (), *, preset: str | None = None
+    path: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    budget_s: float | None = None,
 ) -> SearchSettings:
     """Read settings from a TOML file and lay overrides over it.
 
@@ -35,6 +39,7 @@ def load_settings(
             left out.
         preset: The name of the settings that the file is laid over, one of `search.presets.PRESETS`; the defaults if
             None.
+        budget_s: About how many seconds the search may take; the file is then laid over `budget_settings`, too.
 
     Raises:
         UserError: If the file is missing or not TOML, a key is unknown, a value is wrong, or there is no such preset.
@@ -47,18 +52,13 @@ def load_settings(
         raise UserError(f"preset must be one of {', '.join(PRESETS)}, but is {preset!r}.", argument="preset")
     content: dict[str, Any] = copy.deepcopy(PRESETS[preset]) if preset is not None else {}
     if path is not None:
-        try:
-            of_file = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: no such settings file. Check the path.") from error
-        except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
-            advice = "Fix the file." if Path(path).suffix == ".toml" else "Give data with --data SOURCE."
-            raise UserError(f"{path}: cannot be read as settings in TOML ({error}). {advice}") from error
-        _drop_excluded(content, _keys(of_file))
-        _lay_over(content, of_file)
+        _lay_file_over(content, path)
     _drop_excluded(content, [override.partition("=")[0].strip() for override in overrides])
     for override in overrides:
         _apply_override(content, override)
+    if budget_s is not None:
+        content, upper = budget_settings(budget_s, content), content
+        _lay_over(content, upper)
     return parse_settings(content)
 
 
@@ -102,6 +102,23 @@ def excluded_by(keys: Iterable[str]) -> set[str]:
         if given & one
         for key in other
     } - given
+
+
+def _lay_file_over(content: dict[str, Any], path: str | Path) -> None:
+    """Replace settings by those of a file.
+
+    Raises:
+        UserError: If the file is missing or not TOML.
+    """
+    try:
+        of_file = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such settings file. Check the path.") from error
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+        advice = "Fix the file." if Path(path).suffix == ".toml" else "Give data with --data SOURCE."
+        raise UserError(f"{path}: cannot be read as settings in TOML ({error}). {advice}") from error
+    _drop_excluded(content, _keys(of_file))
+    _lay_over(content, of_file)
 
 
 def _drop_excluded(content: dict[str, Any], keys: Sequence[str]) -> None:
