@@ -62,11 +62,19 @@ class Course:
             return None
         standing = self._ledger.standing(None, self.trials)
         finished = {t: s.epochs for t, s in standing.items() if s.status == FINISHED}
+        if not finished:
+            return None
         asked = repeats_round(self._ledger.outcomes(finished), search.repeat_top)
         self.number += 1
         self._enter(asked)
         self.left = self._still_left(asked)
         return asked if self.left else None
+
+    def rest(self) -> Round | None:
+        """The last round again, where something of it is left; None otherwise."""
+        assert self._round is not None
+        self.left = {} if self._round.repeats else self._still_left(self._round)
+        return self._round if self.left else None
 
     def _enter(self, asked: Round) -> None:
         if self._round is not None and not self._round.repeats:

@@ -63,6 +63,5 @@ class Clock:
     def text(self) -> str:
         """That the time has ended, and how the search can go on."""
         return (
-            f"The time budget of {self._budget_s:g} s is spent; the same command with a larger search.time_budget_s "
-            "goes on"
+            f"The time budget of {self._budget_s:g} s for training is spent: the same command with a larger one goes on"
         )

@@ -65,10 +65,11 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         rounds = chain([first], iter(course.next, None))
 
         def next_round() -> list[Pack]:
-            asked = course.last_round() if clock.search_has_ended() else next(rounds, None)
+            is_late = clock.search_has_ended()
+            asked = (course.last_round() or course.rest()) if is_late else next(rounds, None)
             if asked is None or clock.has_ended():
                 return []
-            packs, others = make_round(plan, course, asked, clock.deadline(repeats=asked.repeats))
+            packs, others = make_round(plan, course, asked, clock.deadline(repeats=is_late or asked.repeats))
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
             if asked.repeats:

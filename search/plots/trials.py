@@ -42,7 +42,9 @@ def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path:
         winner: The `trial_id` that the others are compared to.
         path: Where the picture is written.
     """
-    ranked = trials[trials["rank"].notna()].sort_values(["rank", "number"])
+    # Of a search that a budget ended, the winner may not have come to its end.
+    ranked = trials[trials["rank"].notna() | (trials["trial_id"] == winner)]
+    ranked = ranked.sort_values(["rank", "number"], na_position="first")
     shown = ranked.head(MAX_BARS)
     if winner not in set(shown["trial_id"]):
         shown = pd.concat([shown.head(MAX_BARS - 1), ranked[ranked["trial_id"] == winner]])
