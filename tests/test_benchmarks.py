@@ -23,6 +23,7 @@ SMALL = {
     "ray_overhead.py": "--repeats 1 --counts 1 2",
     "default_quality.py": "--only iris --epochs 1",
     "other_autoencoders.py": "--only iris --libraries MLPRegressor",
+    "search_quality.py": "--only iris --seeds 0 --hidden 8 --epochs 6",
     "smallest_code.py": "--kinds linear --dimensions 3 --seeds 0 --steps 20",
     "gpu_check.py": "--epochs 1 --no-tests",
 }
