@@ -73,7 +73,8 @@ def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSe
             argument="dataset",
         )
     if not isinstance(settings, SearchSettings):
-        settings = SearchSettings(bottleneck=settings or BottleneckSettings())
+        # A copy, because a range of code sizes is refused with the algorithm of the defaults.
+        settings = SearchSettings().model_copy(update={"bottleneck": settings or BottleneckSettings()})
     wanted = settings.bottleneck
     scaling = fit_scaling(dataset.development, dataset.value_range, resolved_scaling(settings, dataset))
     try:

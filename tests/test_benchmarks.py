@@ -26,6 +26,7 @@ SMALL = {
     "search_quality.py": "--only iris --seeds 0 --hidden 8 --epochs 6",
     "smallest_code.py": "--kinds linear --dimensions 3 --seeds 0 --steps 20",
     "gpu_check.py": "--epochs 1 --no-tests",
+    "tpe_against_random.py": "--seeds 1",
 }
 """What makes each script's load small."""
 SLOW = ("training.py", "ray_overhead.py", "default_quality.py")
@@ -66,6 +67,9 @@ def test_a_command_runs(command: str, tmp_path: Path) -> None:
         write_mnist(tmp_path)
         options += ["--data-dir", str(tmp_path)]
     raw = tmp_path / "raw.json"
+    if script == "tpe_against_random.py":
+        write_curves(tmp_path)
+        options[options.index("FOLDER")] = str(tmp_path)
     has_raw_values = script != "gpu_check.py" and "--profile" not in options
     if has_raw_values:
         options += ["--json", str(raw)]
@@ -105,6 +109,20 @@ def write_mnist(data_dir: Path) -> None:
         for kind, shape in (("images-idx3", (n, 28, 28)), ("labels-idx1", (n,))):
             header = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
             (raw / f"{part}-{kind}-ubyte").write_bytes(header + chance.integers(0, 10, shape, np.uint8).tobytes())
+
+
+def write_curves(folder: Path) -> None:
+    """Noise for each configuration of the space that is searched, one of which diverges."""
+    hidden = ["", "32", "64", "128", "256", "512", "128-64", "256-128"]
+    labels = [
+        f"{'-'.join(filter(None, ('64', layers, '28')))} {init} {rate:g}"
+        for layers in hidden
+        for init in ("pca", "random")
+        for rate in (3e-4, 1e-3, 3e-3, 1e-2)
+    ]
+    curves = np.random.default_rng(0).uniform(1, 2, (len(labels), 4, 5))
+    curves[5] = np.nan
+    np.savez(folder / "noise-0.npz", labels=labels, curves=curves)
 
 
 def local_imports(path: Path) -> set[str]:

@@ -213,6 +213,16 @@ def test_a_learning_rate_at_the_edge(
         ({WIDE: 0.5, NARROW: 0.6}, {"depth": 1, "widths": [8, 16]}, {"space.widths": [8, 16, 32]}),
         ({NARROW: 0.5, NONE: 0.6}, {"hidden": ["", "8"]}, {"space.hidden": ["", "8", "16-8"]}),
         ({NARROW: 0.5, NONE: 0.6}, {"depth": [0, 1], "widths": [8]}, {"space.depth": [0, 1, 2]}),
+        (
+            {WIDE: 0.5, NARROW: 0.6},
+            {"depth": {"low": 0, "high": 1}, "widths": {"low": 4, "high": 16}},
+            {"space.widths": {"low": 4, "high": 32}},
+        ),
+        (
+            {NARROW: 0.5, NONE: 0.6},
+            {"depth": {"low": 0, "high": 1}, "widths": {"low": 4, "high": 16}},
+            {"space.depth": {"low": 0, "high": 2}},
+        ),
         ({NARROW: 0.5, NONE: 0.502}, {"hidden": ["", "8"]}, None),
         ({NARROW: 0.6, NONE: 0.5}, {"hidden": ["", "8"]}, None),
     ],
@@ -222,7 +232,9 @@ def test_layers_at_the_edge(
 ) -> None:
     """Twice the widest is proposed, or one layer more, if the next one inward is clearly worse."""
     trials = {configuration: (level, PLATEAU) for configuration, level in levels.items()}
-    pieces = _advice(tmp_path, trials, {**SETTINGS, "space": space})
+    ranges = any(isinstance(value, dict) for value in space.values())
+    search = {**SETTINGS["search"], **({"algorithm": "random", "num_samples": 2} if ranges else {})}
+    pieces = _advice(tmp_path, trials, {**SETTINGS, "space": space, "search": search})
     assert [piece.changes for piece in pieces] == ([] if changes is None else [changes])
 
 

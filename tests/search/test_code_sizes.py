@@ -17,6 +17,20 @@ def test_the_settings_of_a_search_are_taken_too() -> None:
     assert propose_code_sizes(dataset).code_sizes == propose_code_sizes(dataset, parse_settings({})).code_sizes == [28]
 
 
+def test_a_range_is_proposed_by_its_ends() -> None:
+    """Baselines and marks are those of its ends; a search takes what lies between."""
+    dataset = load_dataset("digits")
+    content = {"bottleneck": {"code_sizes": {"low": 5, "high": 28}}, "search": {"algorithm": "tpe", "num_samples": 3}}
+    settings = parse_settings(content)
+    for given in (settings, settings.bottleneck):
+        proposal = propose_code_sizes(dataset, given)
+        assert proposal.code_sizes == [5, 28]
+        assert proposal.searched == settings.bottleneck.code_sizes
+    parts = [f"{size}, with which PCA explains {proposal.reached(size):.2%} of the variance" for size in (5, 28)]
+    assert proposal.text() == f"code sizes from {parts[0]}, to {parts[1]}"
+    assert propose_code_sizes(dataset).searched == [28]
+
+
 def test_an_array_is_not_a_data_set() -> None:
     """It is refused with what to do, before anything is computed."""
     values = np.random.default_rng(0).normal(size=(20, 4))

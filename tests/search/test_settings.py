@@ -16,7 +16,7 @@ from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES, SCHEDULE
 from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
-from search.settings import DataSettings, LogUniform, SearchSection, SearchSettings, SpaceSettings
+from search.settings import DataSettings, LogUniform, SearchSection, SearchSettings, SpaceSettings, Uniform
 from search.settings_files import load_settings, parse_settings, search_settings, to_toml
 
 
@@ -118,6 +118,25 @@ def test_a_range_of_learning_rates_as_override() -> None:
     assert settings.space.learning_rate == LogUniform(low=1e-4, high=1e-2)
     one_by_one = load_settings(None, [*random, "space.learning_rate.low=1e-4", "space.learning_rate.high=1e-2"])
     assert one_by_one == settings
+
+
+@pytest.mark.parametrize("algorithm", ["random", "tpe"])
+def test_ranges_as_overrides(algorithm: str) -> None:
+    """Whatever takes a range takes it from `--set`, of integers where integers are meant, and gives it to the file."""
+    ranges = [
+        "bottleneck.code_sizes={low = 2, high = 40}",
+        "space.depth={low = 0, high = 3}",
+        "space.widths={low = 16, high = 512}",
+        "space.batch_size={low=16,high=256}",
+        "space.weight_decay={low = 1e-6, high = 1}",
+    ]
+    settings = load_settings(None, [f"search.algorithm={algorithm}", "search.num_samples=5", *ranges])
+    assert settings.bottleneck.code_sizes == LogUniform(low=2, high=40)
+    space = settings.space
+    assert (space.depth, space.widths) == (Uniform(low=0, high=3), LogUniform(low=16, high=512))
+    assert (space.batch_size, space.weight_decay) == (LogUniform(low=16, high=256), LogUniform(low=1e-6, high=1.0))
+    assert "[space.widths]\nlow = 16\nhigh = 512\n" in to_toml(settings)
+    assert parse_settings(tomllib.loads(to_toml(settings))) == settings
 
 
 WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
@@ -367,10 +386,12 @@ def _section(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
 def _contents(draw: st.DrawFn) -> dict[str, Any]:
     """Nested mappings that are right, with any of the keys left out."""
     random = draw(st.booleans())
-    rates: st.SearchStrategy[Any] = _some(_rates)
-    if random:
-        ranges = st.tuples(_rates, _rates).filter(lambda pair: pair[0] < pair[1])
-        rates |= ranges.map(lambda pair: {"low": pair[0], "high": pair[1]})
+
+    def some_or_range(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+        ranges = st.tuples(values, values).filter(lambda pair: 0 < pair[0] < pair[1])
+        as_range = ranges.map(lambda pair: {"low": pair[0], "high": pair[1]})
+        return _some(values) | as_range if random else _some(values)
+
     by_depth = draw(st.booleans())
     layers: dict[str, st.SearchStrategy[Any]] = {"hidden": _some(_hidden)}
     space = draw(
@@ -378,9 +399,9 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
             hidden_activation=_some(_names),
             code_activation=_some(_names),
             output_activation=_outputs,
-            learning_rate=rates,
-            batch_size=_some(st.integers(1, 10**6)),
-            weight_decay=_some(st.floats(0, 100)),
+            learning_rate=some_or_range(_rates),
+            batch_size=some_or_range(st.integers(1, 10**6)),
+            weight_decay=some_or_range(st.floats(0, 100)),
             learning_rate_schedule=_some(st.sampled_from(SCHEDULE_NAMES)),
             dropout=_some(st.floats(0, 1, exclude_max=True)),
             noise_std=_some(st.floats(0, 100)),
@@ -392,13 +413,17 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
     if space.get("output_activation", "linear") in ("linear", "tanh"):
         space |= draw(_section(init=_some(st.sampled_from(["pca", "random"]))))
     if by_depth:
-        space |= {"depth": draw(_some(st.integers(0, 10))), "widths": draw(_some(st.integers(1, 10**7)))}
+        space |= {
+            "depth": draw(some_or_range(st.integers(0, 10))),
+            "widths": draw(some_or_range(st.integers(1, 10**7))),
+        }
         space |= draw(_section(non_increasing=st.booleans()))
-    code_sizes = {"code_sizes": _some(st.integers(1, 10**7))}
+    code_sizes = {"code_sizes": some_or_range(st.integers(1, 10**7))}
     variance = {"explained_variance": _some(st.floats(1e-6, 1))}
     search = draw(_section(n_splits=st.integers(2, 100), max_epochs=st.integers(1, 10**6)))
     if random:
-        search |= {"algorithm": "random", "num_samples": draw(st.integers(1, 10**6))}
+        search |= {"algorithm": draw(st.sampled_from(["random", "tpe"])), "num_samples": draw(st.integers(1, 10**6))}
+        search |= draw(_section(batch_trials=st.integers(1, 100)))
     return {
         "seed": draw(st.integers(0, 2**32 - 1)),
         "data": draw(

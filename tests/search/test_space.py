@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_model import Configuration
-from search.settings import SpaceSettings
+from search.settings import LogUniform, SpaceSettings
 from search.settings_files import parse_settings
-from search.space import MAX_CONFIGURATIONS, hidden_choices, make_configurations
+from search.space import MAX_CONFIGURATIONS, default_hidden, hidden_choices, make_configurations
 
 INPUT_SIZE = 50
 
@@ -261,6 +261,74 @@ def test_a_range_is_log_uniform() -> None:
     np.testing.assert_allclose(np.quantile(logarithms, [0.25, 0.5, 0.75]), [-3.25, -2.5, -1.75], atol=0.1)
 
 
+def test_draws_from_ranges() -> None:
+    """Depths are uniform, widths, batch sizes, code sizes and decays are log-uniform, and both ends are drawn."""
+    space = _space(
+        depth={"low": 0, "high": 3},
+        widths={"low": 2, "high": 8},
+        hidden_activation=["relu", "tanh"],
+        dropout=[0.0, 0.5],
+        batch_size={"low": 4, "high": 256},
+        weight_decay={"low": 1e-4, "high": 1.0},
+    )
+    drawn = make_configurations(
+        space, input_size=INPUT_SIZE, code_sizes=LogUniform[int](low=1, high=3), num_samples=4000, seed=0
+    )
+    assert len(set(drawn)) == 4000
+    depths = np.bincount([c.hidden_depth for c in drawn]) / 4000
+    np.testing.assert_allclose(depths, 0.25, atol=0.03)
+    widths = np.bincount([width for c in drawn for width in c.layer_sizes[1:-1]])
+    edges = np.log(np.arange(1.5, 9))
+    np.testing.assert_allclose(widths[2:] / widths.sum(), np.diff(edges) / (edges[-1] - edges[0]), atol=0.02)
+    sizes = np.bincount([c.code_size for c in drawn])
+    np.testing.assert_allclose(sizes[1:] / 4000, np.log([3, 5 / 3, 7 / 5]) / np.log(7), atol=0.03)
+    batches = np.array([c.batch_size for c in drawn])
+    assert (batches.min(), batches.max()) == (4, 256)
+    np.testing.assert_allclose(np.quantile(np.log2(batches), [0.25, 0.5, 0.75]), [3.5, 5, 6.5], atol=0.2)
+    decays = [c.weight_decay for c in drawn]
+    assert all(decay == float(f"{decay:.4g}") for decay in decays)
+    np.testing.assert_allclose(np.quantile(np.log10(decays), [0.25, 0.5, 0.75]), [-3, -2, -1], atol=0.1)
+    assert {(c.hidden_activation, c.dropout) for c in drawn if not c.hidden_depth} == {("linear", 0.0)}
+    assert len({(c.hidden_activation, c.dropout) for c in drawn if c.hidden_depth}) == 4
+
+
+@pytest.mark.parametrize(
+    ("depth", "widths"),
+    [([1, 3], {"low": 4, "high": 99}), ({"low": 1, "high": 3}, [4, 8, 8, 16])],
+    ids=["widths", "depth"],
+)
+def test_draws_where_only_depth_or_widths_are_a_range(depth: object, widths: object) -> None:
+    """The other is taken from its list; with non_increasing no layer is wider than the one before it."""
+    space = _space(depth=depth, widths=widths, non_increasing=True, learning_rate={"low": 1e-4, "high": 1e-2})
+    drawn = make_configurations(space, input_size=INPUT_SIZE, code_sizes=[2], num_samples=50, seed=1)
+    hidden = [c.layer_sizes[1:-1] for c in drawn]
+    assert {len(layers) for layers in hidden} == ({1, 3} if depth == [1, 3] else {1, 2, 3})
+    assert all(a >= b for layers in hidden for a, b in pairwise(layers))
+    assert all(4 <= width <= 99 for layers in hidden for width in layers)
+    assert depth == [1, 3] or {width for layers in hidden for width in layers} == {4, 8, 16}
+
+
+def test_more_draws_from_ranges_begin_with_the_same() -> None:
+    """A larger number of samples goes on where a smaller one ended."""
+    space = _space(depth={"low": 0, "high": 3}, widths={"low": 4, "high": 99}, batch_size={"low": 4, "high": 256})
+
+    def draw(n: int) -> list[Configuration]:
+        sizes = LogUniform[int](low=2, high=30)
+        return make_configurations(space, input_size=INPUT_SIZE, code_sizes=sizes, num_samples=n, seed=5)
+
+    assert draw(20)[:7] == draw(7)
+
+
+def test_default_layers_follow_the_code_size_that_is_drawn() -> None:
+    """Each configuration has one of the default layers of its own code size, and all three come up."""
+    drawn = make_configurations(
+        _space(), input_size=1000, code_sizes=LogUniform[int](low=10, high=900), num_samples=60, seed=0
+    )
+    choices = [default_hidden(c.code_size).index(c.layer_sizes[1:-1]) for c in drawn]
+    assert set(choices) == {0, 1, 2}
+    assert len({c.code_size for c in drawn}) > 30
+
+
 def test_a_narrow_range_ends() -> None:
     """A range that holds one number of four digits gives one configuration rather than an endless search."""
     space = _space(hidden=["8"], code_activation=["linear"], learning_rate={"low": 1.0001e-3, "high": 1.0002e-3})
@@ -274,6 +342,9 @@ def test_a_code_that_compresses_nothing_is_refused(code_size: int, num_samples: 
     words = rf"gives {code_size} and the data has {INPUT_SIZE}.*bottleneck\.code_sizes"
     with pytest.raises(ValueError, match=words):
         make_configurations(_space(), input_size=INPUT_SIZE, code_sizes=[2, code_size], num_samples=num_samples)
+    sizes = LogUniform[int](low=2, high=code_size)
+    with pytest.raises(ValueError, match=words):
+        make_configurations(_space(), input_size=INPUT_SIZE, code_sizes=sizes, num_samples=3)
 
 
 def test_too_many_combinations_are_refused() -> None:
