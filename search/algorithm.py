@@ -61,6 +61,8 @@ def _searched(plan: Plan, train: Train) -> Rounds:
         design = plan.design
         pca = pca_fve(plan.dataset.development, design.folds, design.value_range, scaling=design.scaling)
         high, guesses = search_range(pca, search.target_fve)
+        if "pca" not in settings.space.init:  # then nothing says that PCA's size is enough
+            high = len(pca) - 1
         return smallest_code_rounds(choices_at(plan), train, targets=search.target_fve, high=high, guesses=guesses)
     if search.algorithm == "tpe":
 
