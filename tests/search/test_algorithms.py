@@ -1,0 +1,152 @@
+"""Searches that decide for themselves, from command to result: halving, suggestions, the smallest code, budgets."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from search import SearchResult, load_epochs, load_trials, parse_settings, run_search
+from search.smallest_code_record import SmallestCode
+
+
+def _search(table: Path, results: Path, name: str = "birds", **settings: Any) -> SearchResult:
+    content = {
+        "data": {"source": str(table), "label_column": "kind"},
+        "search": {"n_splits": 3, "max_epochs": 12, **settings.pop("search", {})},
+        **settings,
+    }
+    return run_search(parse_settings(content), name=name, results_dir=results)
+
+
+def _epochs(directory: Path) -> pd.DataFrame:
+    return load_epochs(directory).drop(columns="number")
+
+
+SPACE = {"hidden": ["", "4", "6", "8"], "learning_rate": [3e-4, 3e-3], "init": ["pca", "random"]}
+
+
+def test_halving(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """Survivors have the numbers that a search without pruning gives, what was stopped the first of them.
+
+    Numbers agree to rounding: a pack that shrinks adds up in another order.
+    """
+    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
+    halved = _search(table_csv, tmp_path, "halved", **settings, search={"pruning": "halving"})
+    whole = _search(table_csv, tmp_path, "whole", **settings)
+    trials = halved.trials
+    assert trials["status"].value_counts().to_dict() == {"stopped": 12, "finished": 4}
+    assert trials.groupby("rung")["epochs"].unique().explode().to_dict() == {1: 3, 2: 6}
+    assert trials["rank"].notna().tolist() == (trials["status"] == "finished").tolist()
+    both = _epochs(halved.directory).merge(
+        _epochs(whole.directory), on=["trial_id", "epoch", "fold"], suffixes=("", "_whole")
+    )
+    assert len(both) == len(_epochs(halved.directory))
+    np.testing.assert_allclose(both["val_mse"], both["val_mse_whole"], rtol=1e-4)
+    assert halved.selection.n_stopped == 12
+    assert halved.selection.n_finished == 4
+    assert {tied["trial_id"] for tied in halved.selection.tied} <= set(trials.loc[trials["rank"].notna(), "trial_id"])
+    again = _search(table_csv, tmp_path, "halved", **settings, search={"pruning": "halving"})
+    pd.testing.assert_frame_equal(again.trials, trials)
+
+
+def test_more_epochs_than_before(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """Who was stopped may be asked to go on; a search without pruning finishes everybody."""
+    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
+    _search(table_csv, tmp_path, **settings, search={"pruning": "halving", "max_epochs": 6})
+    longer = _search(table_csv, tmp_path, **settings, search={"pruning": "halving", "max_epochs": 24}).trials
+    assert longer["epochs"].max() == 24
+    assert (longer["status"] == "stopped").sum() >= 12
+    everyone = _search(table_csv, tmp_path, **settings, search={"max_epochs": 12}).trials
+    assert (everyone["status"] == "finished").all()
+    assert everyone["rung"].isna().all()
+    assert everyone["forecast"].isna().all()
+
+
+def test_suggestions(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """Ranges are searched in batches that are halved; a longer search begins with the same trials."""
+    settings: dict[str, Any] = {
+        "bottleneck": {"code_sizes": {"low": 1, "high": 4}},
+        "space": {
+            "depth": {"low": 0, "high": 2}, "widths": {"low": 2, "high": 32},
+            "learning_rate": {"low": 1e-4, "high": 1e-2}, "weight_decay": {"low": 1e-5, "high": 1e-1},
+        },
+    }  # fmt: skip
+    search = {"algorithm": "tpe", "batch_trials": 4, "pruning": "halving", "max_epochs": 6}
+    first = _search(table_csv, tmp_path, **settings, search={**search, "num_samples": 10}).trials
+    assert len(first) == 10
+    assert first["trial_id"].is_unique
+    assert first["pca_val_mse_mean"].notna().all(), "PCA was measured at every code size that came up"
+    longer = _search(table_csv, tmp_path, **settings, search={**search, "num_samples": 13}).trials
+    assert longer["trial_id"].tolist()[:8] == first["trial_id"].tolist()[:8]
+    assert len(longer) >= 13
+    assert set(longer["status"]) <= {"finished", "stopped", "diverged"}
+
+
+def test_the_smallest_code(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """The answer is the smallest size that reaches the target, and the winner is a trial of that size."""
+    search = {"algorithm": "smallest-code", "target_fve": [0.8]}
+    result = _search(table_csv, tmp_path, space={"hidden": ["", "16"]}, search=search)
+    found = SmallestCode.read(result.directory)
+    trials = result.trials
+    reach = trials[trials["val_fve_mean"] >= 0.8]
+    assert found.answers[0].size == reach["code_size"].min()
+    assert result.selection.rule == "target-fve"
+    winner = trials[trials["trial_id"] == result.selection.trial_id].iloc[0]
+    assert winner["code_size"] == reach["code_size"].min()
+    assert (result.directory / "smallest_code.png").stat().st_size > 5000
+    written = (result.directory / "smallest_code.json").stat().st_mtime_ns
+    again = _search(table_csv, tmp_path, space={"hidden": ["", "16"]}, search=search)
+    pd.testing.assert_frame_equal(again.trials, trials)
+    assert (result.directory / "smallest_code.json").stat().st_mtime_ns == written
+
+
+def test_repeats(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """The best are trained on other folds too; their first folds keep their numbers, and PCA is measured in all."""
+    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
+    before = _search(table_csv, tmp_path, **settings)
+    epochs = _epochs(before.directory)
+    after = _search(table_csv, tmp_path, **settings, search={"repeats": 3, "repeat_top": 2})
+    repeated = after.trials[after.trials["n_repeats"] == 3]
+    assert len(repeated) == 2
+    assert sorted(repeated["rank"]) == [1, 2]
+    assert set(before.trials.nsmallest(2, "val_mse_mean")["trial_id"]) == set(repeated["trial_id"])
+    further = _epochs(after.directory)
+    of_before = further[further["fold"] < 3].reset_index(drop=True)
+    pd.testing.assert_frame_equal(of_before[epochs.columns], epochs)
+    last = further[further["trial_id"] == repeated["trial_id"].iloc[0]]
+    assert sorted(last["fold"].unique()) == list(range(9))
+    with closing(sqlite3.connect(after.directory / "ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT count(*) FROM baselines WHERE pca_val_mse > 0").fetchone() == (9,)
+    assert after.selection.trial_id in set(repeated["trial_id"])
+
+
+def test_a_budget_of_epochs_can_be_raised(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """It is kept to; with a larger one the search ends as one that had no budget."""
+    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
+    small = _search(table_csv, tmp_path, "b", **settings, search={"max_fold_epochs": 3 * 16 * 5})
+    assert small.trials["epochs"].sum() * 3 <= 3 * 16 * 5
+    assert small.trials["epochs"].gt(0).all()
+    assert small.selection.n_unfinished == 16
+    free = _search(table_csv, tmp_path, "free", **settings)
+    large = _search(table_csv, tmp_path, "b", **settings, search={"max_fold_epochs": 10**6})
+    pd.testing.assert_frame_equal(_epochs(large.directory), _epochs(free.directory))
+    assert large.selection.trial_id == free.selection.trial_id
+
+
+def test_a_budget_of_time(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+    """It ends a search that would take hours at an epoch's end, and something is selected; run again, it does nothing."""
+    search = {"max_epochs": 10**6, "time_budget_s": 3.0}
+    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
+    result = _search(table_csv, tmp_path, **settings, search=search)
+    epochs = _epochs(result.directory)
+    assert result.selection.n_finished == 0
+    assert result.selection.n_unfinished > 0
+    assert (epochs.groupby(["trial_id", "epoch"])["fold"].count() == 3).all()
+    again = _search(table_csv, tmp_path, **settings, search=search)
+    pd.testing.assert_frame_equal(_epochs(again.directory), epochs)
+    assert json.loads((result.directory / "selection.json").read_text())["n_unfinished"] > 0
+    assert set(load_trials(result.directory)["status"]) == {"pending"}
