@@ -153,7 +153,7 @@ WRONG: list[Bad] = [
     *setting(
         "search.algorithm = 'tpe'\nsearch.num_samples = 9\nsearch.batch_trials = 'all'", "batch_trials", "integer"
     ),
-    *setting("search.algorithm = 1", "search.algorithm", "'grid', 'random' or 'tpe'", "1"),
+    *setting("search.algorithm = 1", "search.algorithm", "'grid', 'random', 'tpe' or 'smallest-code'", "1"),
     *setting("search.algorithm = 'random'\nsearch.num_samples = 'all'", "search.num_samples", "integer", "'all'"),
     *setting("search.n_splits = 'three'", "search.n_splits", "integer", "'three'"),
     *setting("search.max_epochs = true", "search.max_epochs", "integer", "True"),
@@ -223,7 +223,7 @@ WRONG: list[Bad] = [
         "bottleneck gives 64 and the data has 64",
     ),
     *setting("search.batch_trials = 0", "search.batch_trials", "1", "0"),
-    *setting("search.algorithm = 'bayes'", "search.algorithm", "'grid', 'random' or 'tpe'", "'bayes'"),
+    *setting("search.algorithm = 'bayes'", "search.algorithm", "'grid', 'random', 'tpe' or 'smallest-code'", "'bayes'"),
     *setting("search.algorithm = 'random'\nsearch.num_samples = 0", "search.num_samples", "1", "0"),
     *setting("search.algorithm = 'random'\nsearch.num_samples = 1000000", "search.num_samples", "100000"),
     *setting("search.n_splits = 1", "search.n_splits", "2", "1"),
@@ -255,7 +255,8 @@ WRONG: list[Bad] = [
     *setting("space.non_increasing = true", "space", "non_increasing", "depth and widths"),
     *setting("selection.rule = 'target-fve'", 'selection: rule = "target-fve" needs target_fve', "0.95"),
     *setting("search.algorithm = 'random'", "search.num_samples", "random"),
-    *setting("search.algorithm = 'tpe'", "search.num_samples must be given", '"tpe"'),
+    *setting("search.algorithm = 'tpe'", "search.num_samples", "must be given", '"tpe"'),
+    *setting("search.batch_trials = 4", "search.batch_trials", '"tpe"', "grid"),
     *setting("search.num_samples = 3", "search.num_samples", '"random" or "tpe"', "grid"),
     *setting("space.learning_rate = {low = 1e-4, high = 1e-2}", "space.learning_rate", '"random" or "tpe"', "grid"),
     *setting("space.depth = {low = 1, high = 3}\nspace.widths = 8", "space.depth as a range", "grid"),

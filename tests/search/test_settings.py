@@ -214,7 +214,7 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"space": {"mask_fraction": [[0.1]]}}, ["space.mask_fraction", "[0.1]"]),
     ({"search": {"n_splits": 1}}, ["search.n_splits", "2", "1"]),
     ({"search": {"max_epochs": 0}}, ["search.max_epochs", "1", "0"]),
-    ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid', 'random' or 'tpe'", "'bayes'"]),
+    ({"search": {"algorithm": "bayes"}}, ["search.algorithm", "'grid', 'random', 'tpe' or 'smallest-code'", "'bayes'"]),
     ({"search": {"algorithm": "random", "num_samples": 0}}, ["search.num_samples", "0"]),
     ({"search": {"fp32_precision": "fp8"}}, ["search.fp32_precision", "'fp8'"]),
     ({"resources": {"cpus_per_trial": 0}}, ["resources.cpus_per_trial", "0"]),
@@ -423,7 +423,8 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
     search = draw(_section(n_splits=st.integers(2, 100), max_epochs=st.integers(1, 10**6)))
     if random:
         search |= {"algorithm": draw(st.sampled_from(["random", "tpe"])), "num_samples": draw(st.integers(1, 10**6))}
-        search |= draw(_section(batch_trials=st.integers(1, 100)))
+        if search["algorithm"] == "tpe":
+            search |= draw(_section(batch_trials=st.integers(1, 100)))
     return {
         "seed": draw(st.integers(0, 2**32 - 1)),
         "data": draw(
