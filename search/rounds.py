@@ -13,7 +13,7 @@ import numpy as np
 
 from ae_model.configuration import Configuration
 from ae_model.patience import epochs_without_gain
-from search.forecast import forecast, lowest
+from search.forecast import HORIZON, forecast, lowest
 from search.ledger import DIVERGED, FAILED, Outcome, Standing
 from search.lengths import Length
 from search.tables import ROUNDING
@@ -70,16 +70,16 @@ def halving(
 ) -> Rounds:
     """Synchronous successive halving: after each rung one trial in `factor` goes on, by the forecast of its curve.
 
-    Whoever was stopped at a lower error than the one that the last rung ends with is trained on to the end after all:
-    so no trial has ever been better than the best that finished. The rungs are those of Jamieson and Talwalkar
+    If somebody was stopped at a lower error than the one that the last rung ends with, the best of these is trained on
+    to the end after all: so no trial has ever been better than the best that finished. The rungs are those of Jamieson and Talwalkar
     (Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016); `search.forecast` says who survives.
 
     Args:
         configurations: The trials.
         lengths: How long each is trained.
         factor: One trial in so many survives a rung, and the next rung is so many times as far; > 1.
-        grace_period: The epoch of the first rung, for the longest trials; a twenty-seventh of their epochs if None, but
-            three at least, or a quarter where they are few.
+        grace_period: The epoch of the first rung, for the longest trials; about a twenty-seventh of their epochs if
+            None, but three at least, or a quarter where they are few.
     """
     length = {t: lengths(c) for t, c in configurations.items()}
     last = {t: length[t].epochs for t in configurations}
@@ -94,7 +94,7 @@ def halving(
         outcomes |= yield Round(configurations=new, targets=targets, stopped=stopped)
         if is_last:
             break
-        forecasts = {t: expected_mse(outcomes[t], length[t]) for t in going}
+        forecasts = {t: _forecast(outcomes[t], length[t]) for t in going}
         going = lowest(forecasts, ceil(len(going) / factor))
         stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
         given_up |= stopped
@@ -110,14 +110,19 @@ def rung_epochs(last: int, *, factor: float, grace_period: int | None) -> list[i
 
     Example:
         >>> rung_epochs(81, factor=2, grace_period=None)
-        [3, 6, 12, 24, 48, 81]
+        [3, 7, 14, 27, 54, 81]
     """
-    rungs, epoch = [], float(grace_period or max(last // GRACE_PART, min(MIN_GRACE, ceil(last / 4))))
+    rungs, epoch = [], float(grace_period or last / HORIZON)
+    if not grace_period:
+        # Counted back from the last choice, which is made where a forecast reaches as far as the trials do.
+        first = max(last // GRACE_PART, min(MIN_GRACE, ceil(last / 4)))
+        while epoch / factor >= first:
+            epoch /= factor
     while round(epoch) < last:
         rungs.append(round(epoch))
         epoch = max(epoch * factor, epoch + 1)
     # A rung shortly before the end would decide what is nearly known.
-    if rungs and rungs[-1] * factor**0.5 > last and len(rungs) > 1:
+    if rungs and rungs[-1] * min(factor**0.5, HORIZON) > last and len(rungs) > 1:
         rungs.pop()
     return [*rungs, last]
 
@@ -218,10 +223,15 @@ def _in_proportion(epoch: int, *, of: int, to: int) -> int:
 
 def expected_mse(outcome: Outcome, length: Length) -> float:
     """The error that a trial has ended with, or would soon come to if it went on; infinite where it has none."""
-    if not len(outcome.epochs):
-        return inf
-    last = 0 if _has_ended(outcome, length) else length.epochs
-    return forecast(outcome.curve(), int(outcome.epochs[0]), last)
+    return min(_lowest_mse(outcome), _forecast(outcome, length))
+
+
+def _forecast(outcome: Outcome, length: Length) -> float:
+    """What survivors are chosen by: the lowest error of a trial that has ended, of others what more epochs promise."""
+    lowest_so_far = _lowest_mse(outcome)
+    if lowest_so_far == inf or _has_ended(outcome, length):
+        return lowest_so_far
+    return forecast(outcome.curve(), int(outcome.epochs[0]), length.epochs)
 
 
 def _lowest_mse(outcome: Outcome) -> float:
@@ -230,10 +240,13 @@ def _lowest_mse(outcome: Outcome) -> float:
 
 
 def _better_than_all(going: Sequence[str], given_up: Mapping[str, Stop], outcomes: Outcomes) -> list[str]:
-    """The trials that were given up at a lower error than that of the best of those that were not."""
+    """The best of the trials that were given up at a lower error than that of the best of those that were not, if any.
+
+    One will do: once it has come to its end its result is at most what it was, and so not above the others'.
+    """
     best = min((_lowest_mse(outcomes[t]) for t in going), default=inf)
-    others = [t for t in given_up if t not in set(going)]
-    return [t for t in others if _lowest_mse(outcomes[t]) < best * (1 - ROUNDING)]
+    others = {t: _lowest_mse(outcomes[t]) for t in given_up if t not in set(going)}
+    return lowest({t: value for t, value in others.items() if value < best * (1 - ROUNDING)}, 1)
 
 
 def _has_ended(outcome: Outcome, length: Length) -> bool:

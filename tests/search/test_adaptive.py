@@ -1,4 +1,4 @@
-"""search.adaptive: what is searched next follows from what was found, by a rule that is played here without training."""
+"""search.adaptive: what is searched next follows from what was found; played here without training."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ LENGTH = Length(epochs=2, patience=None)
 
 
 def _outcome(mse: float, first: int = 1, n: int = 2) -> Outcome:
-    values = np.full((n, 3), mse) + [-1e-4, 0, 1e-4]
+    values = np.add.outer(np.full(n, mse), [-1e-4, 0.0, 1e-4])
     return Outcome(epochs=np.arange(first, first + n), val_mse=values, val_fve=1 - values)
 
 
@@ -63,7 +63,7 @@ def test_batches_know_what_came_before(num_samples: int | None, batches: list[in
 
 @pytest.mark.parametrize("truth", [1, 5, 23, 40])
 def test_every_choice_is_measured_until_the_answer_is_known(truth: int) -> None:
-    """The smallest size that reaches the target, and its neighbours, for the choice that can; no trial comes up twice."""
+    """The smallest size that reaches the target, and its neighbours; no trial comes up twice."""
 
     def choices(size: int) -> Trials:
         return {f"{name}{size}": Configuration(layer_sizes=(64, *hidden, size)) for name, hidden in

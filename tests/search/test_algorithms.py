@@ -112,7 +112,7 @@ def test_repeats(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     after = _search(table_csv, tmp_path, **settings, search={"repeats": 3, "repeat_top": 2})
     repeated = after.trials[after.trials["n_repeats"] == 3]
     assert len(repeated) == 2
-    assert sorted(repeated["rank"]) == [1, 2]
+    assert set(repeated["rank"]) <= {1, 2}
     assert set(before.trials.nsmallest(2, "val_mse_mean")["trial_id"]) == set(repeated["trial_id"])
     further = _epochs(after.directory)
     of_before = further[further["fold"] < 3].reset_index(drop=True)
@@ -138,7 +138,7 @@ def test_a_budget_of_epochs_can_be_raised(table_csv: Path, local_ray: None, tmp_
 
 
 def test_a_budget_of_time(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
-    """It ends a search that would take hours at an epoch's end, and something is selected; run again, it does nothing."""
+    """It ends a search that would take hours at an epoch's end, with a winner; run again, it does nothing."""
     search = {"max_epochs": 10**6, "time_budget_s": 3.0}
     settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
     result = _search(table_csv, tmp_path, **settings, search=search)

@@ -67,7 +67,8 @@ def _levels(order: Sequence[str]) -> dict[str, Callable[[int], float]]:
 
 
 @pytest.mark.parametrize(("last", "factor", "grace_period", "rungs"), [
-    (81, 2, None, [3, 6, 12, 24, 48, 81]), (81, 3, 3, [3, 9, 27, 81]), (1, 2, None, [1]), (2, 2, None, [1, 2]),
+    (81, 2, None, [3, 7, 14, 27, 54, 81]), (81, 3, 3, [3, 9, 27, 81]), (81, 3, None, [6, 18, 54, 81]),
+    (1, 2, None, [1]), (2, 2, None, [1, 2]),
     (10, 1.1, 5, [5, 6, 7, 8, 9, 10]), (5, 2, 9, [5]), (100, 2, 90, [90, 100]),
 ])  # fmt: skip
 def test_rungs_rise_to_the_last_epoch(last: int, factor: float, grace_period: int | None, rungs: list[int]) -> None:
