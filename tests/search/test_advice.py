@@ -292,6 +292,58 @@ def test_overfitting_goes_before_wider_layers(tmp_path: Path) -> None:
     assert "space.learning_rate" in second.changes
 
 
+def _close_trials(directory: Path, gaps: list[float], search: Mapping[str, Any]) -> list[Advice]:
+    """What a search is answered with whose trials are worse than the first by so many standard errors of a fold."""
+    noise = np.random.default_rng(4).normal(size=K)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    trials = [replace(NARROW, weight_decay=0.1 * number) for number in range(len(gaps))]
+    parsed = parse_settings({**SETTINGS, "search": {"max_epochs": N_EPOCHS, **search}})
+    with Ledger(directory) as ledger:
+        ledger.enter_trials({f"trial{number}": trial for number, trial in enumerate(trials)})
+        ledger.put_baseline([4], np.full((1, K), PCA_MSE))
+        for number, gap in enumerate(gaps):
+            level = PCA_MSE * (0.5 + 0.001 * (gap + (noise if number else 0.0)) + np.zeros(K))
+            records = [
+                EpochRecord(
+                    epoch=epoch,
+                    train_mse=level * value,
+                    val_mse=level * value,
+                    val_fve=level,
+                    dead_code_units=np.zeros(K, np.int64),
+                )
+                for epoch, value in enumerate(PLATEAU, 1)
+            ]
+            ledger.record(f"trial{number}", records, host="node", fit_seconds=1.0, status=FINISHED)
+    table = load_trials(directory)
+    return advise(table, load_epochs(directory), select_winner(table, load_folds(directory)), parsed)
+
+
+def test_repeats_where_they_may_decide(tmp_path: Path) -> None:
+    """Where a trial is tied whose difference, if it stays as it is, three cross-validations would find significant."""
+    quantile = {"once": np.sqrt(1 / 5 + 1 / 4) * 2.776, "thrice": np.sqrt(1 / 15 + 1 / 4) * 2.145}
+    cases = [
+        ([0.0, 1.1 * quantile["once"], 9.0], {}, None),  # all are told apart
+        ([0.0, 0.2, 0.9 * quantile["thrice"]], {}, None),  # three cross-validations would not decide
+        ([0.0, 0.2, 1.1 * quantile["thrice"], 9.0], {}, 3),
+        ([0.0, 1.1 * quantile["thrice"], *[1.2 * quantile["thrice"]] * 11], {}, 2),  # of many, the best
+        ([0.0, 1.1 * quantile["thrice"]], {"repeats": 2}, None),  # they are repeated already
+    ]
+    for number, (gaps, search, top) in enumerate(cases):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        pieces = _close_trials(directory, gaps, search)
+        if top is None:
+            assert pieces == []
+            continue
+        (piece,) = pieces
+        assert piece.changes == {"search.repeats": 3, "search.repeat_top": top}
+        n_tied = len(gaps) - 1 - (9.0 in gaps)
+        others = f"{n_tied} other trial{'s' * (n_tied != 1)}"
+        assert piece.finding == f"The winner cannot be told apart from {others}"
+        assert piece.aim == f"to cross-validate the best {top} three times, which may decide"
+        _check_that_it_runs(piece, parse_settings(SETTINGS), directory / "settings.toml")
+
+
 def test_no_more_than_three(tmp_path: Path) -> None:
     """What is not said is what matters least: here, dead units."""
     relu = {name: replace(c, code_activation="relu") for name, c in (("narrow", NARROW), ("wide", WIDE))}

@@ -13,6 +13,7 @@ from rich.console import Console
 from ae_model import Configuration, EpochRecord, load_model
 from search import Evaluation, SearchResult, load_epochs, load_trials
 from search.console import (
+    beside_validation_text,
     evaluation_text,
     model_summary,
     print_result,
@@ -102,6 +103,7 @@ def test_the_end_of_a_run(searched: SearchResult, capsys: pytest.CaptureFixture[
         "rank trial",
         selection_text(searched.selection, searched.trials),
         evaluation_text(searched.evaluation),
+        beside_validation_text(searched.selection, n_splits=3),
         str(searched.directory / "trials.csv"),
     ]
     n_falling = len(falling_trials(load_epochs(searched.directory)))
@@ -124,6 +126,7 @@ def test_all_that_is_usual_fits_on_80_columns(searched: SearchResult) -> None:
     texts = [
         selection_text(searched.selection, searched.trials),
         evaluation_text(searched.evaluation),
+        beside_validation_text(searched.selection, n_splits=3),
         model_summary(load_model(searched.model_dir)),
     ]
     assert max(len(line) for text in texts for line in text.splitlines()) <= 80
@@ -149,11 +152,49 @@ def test_many_ties(searched: SearchResult) -> None:
     tied: list[dict[str, object]] = [
         {"trial_id": f"t{number}", "label": f"6-{number}-2", "p_value": 0.5} for number in range(9)
     ]
-    lines = selection_text(replace(searched.selection, tied=tied)).splitlines()
+    lines = selection_text(replace(searched.selection, tied=tied, n_better=0)).splitlines()
     assert lines[-7:-1] == ["  cannot be told apart from 9 of the others:"] + [
         f"    6-{number}-2 (t{number}, p = 0.50)" for number in range(5)
     ]
     assert lines[-1] == "    … and 4 more: selection.json"
+
+
+def test_what_is_known_of_the_others(searched: SearchResult) -> None:
+    """In words: better than all but some; whether a target is reached; what was stopped; what was not repeated."""
+    tied: list[dict[str, object]] = [{"trial_id": f"t{n}", "label": f"6-{n}-2", "p_value": 0.5} for n in range(3)]
+    many = replace(searched.selection, tied=tied, n_better=0, n_finished=60, n_stopped=58)
+    lines = selection_text(many).splitlines()
+    assert "  better than every other trial but 3, which it cannot be told apart from:" in lines
+    assert lines[-1] == "  58 were stopped on the way, and are not compared"
+    assert selection_text(replace(many, n_stopped=1)).endswith("\n  1 was stopped on the way, and is not compared")
+    reached = replace(many, rule="target-fve", target_fve=many.val_fve_mean)
+    assert f"the smallest code that reaches the FVE {many.val_fve_mean:g}, of those" in selection_text(reached)
+    missed = selection_text(replace(reached, target_fve=0.99))
+    assert "  no trial reaches the FVE 0.99: this is the best of them\n" in missed
+    repeated = selection_text(replace(many, n_repeats=3, n_better=1))
+    assert "best epoch 6, 3 repeats\n" in repeated.replace(f"epoch {many.best_epoch}", "epoch 6")
+    assert "  1 trial is significantly better by its first folds, and was not repeated\n" in repeated
+    smaller = selection_text(replace(many, rule="one-se", n_better=2))
+    assert "  2 trials are significantly better: the rule prefers a smaller model\n" in smaller
+
+
+def test_a_stopped_trial_in_the_table(searched: SearchResult) -> None:
+    """Its status says after which rung, and at which epoch."""
+    trials = searched.trials.copy()
+    trials.loc[0, ["status", "rung", "epochs"]] = ["stopped", 2, 6]
+    assert "stopped (rung 2, epoch 6)" in _text(trials)
+    assert _text(trials).count("finished") == 3
+
+
+def test_the_test_mse_beside_the_cross_validated_one(searched: SearchResult) -> None:
+    """Two lines: the interval with the part of the rows, and why the test set may say less."""
+    first, second = beside_validation_text(searched.selection, n_splits=5).splitlines()
+    s = searched.selection
+    assert (
+        first
+        == f"  cross-validated: MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, by models that saw 4/5 of the rows;"
+    )
+    assert second == "  this one has seen all, 1.25 times as many, so its error may be lower"
 
 
 @pytest.mark.parametrize("sort", ["rank", "number", "layer_sizes", "learning_rate", "error", "trial_id"])

@@ -19,11 +19,12 @@ from search.ledger import (
     FINISHED,
     PENDING,
     RUNNING,
+    STOPPED,
     Ledger,
     Standing,
 )
 from search.ledger_file import SCHEMA_VERSION
-from search.ledger_reader import read_ledger
+from search.ledger_reader import read_ledger, read_trials
 
 A = Configuration(layer_sizes=(8, 4, 2))
 B = Configuration(layer_sizes=(8, 2))
@@ -266,6 +267,28 @@ def test_a_ledger_of_version_1_that_is_damaged(tmp_path: Path, text: str) -> Non
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone()[0] == 1
         assert connection.execute("SELECT trial_id, configuration FROM trials").fetchall() == [("a", text)]
+
+
+def test_a_ledger_of_version_2_gets_the_columns_of_stopped_trials(tmp_path: Path) -> None:
+    """It can be read as it is, with neither rung nor forecast; a driver gives it the columns, and nothing is lost."""
+    with Ledger(tmp_path) as ledger:
+        ledger.enter_trials({"a": A, "b": B})
+        ledger.record("a", [_record(1, [[0.5, 0.25, 0.75, 0]])], host="node", fit_seconds=2.0, status=FINISHED)
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for column in ("rung", "forecast"):
+            connection.execute(f"ALTER TABLE trials DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 2")
+    before = read_trials(tmp_path)
+    assert before[0][:5] == ["trial_id", "number", "status", "rung", "forecast"]
+    assert before[1] == [("a", 1, FINISHED, None, None, 2.0, "node", None), ("b", 2, PENDING, *[None] * 5)]
+    assert read_ledger(tmp_path, "PRAGMA user_version")[1] == [(2,)], "readers change nothing"
+    with Ledger(tmp_path) as ledger:
+        assert read_trials(tmp_path) == before
+        ledger.note_stopped({"b": (2, 0.125)})
+    assert read_ledger(tmp_path, "PRAGMA user_version")[1] == [(SCHEMA_VERSION,)]
+    assert read_trials(tmp_path)[1][1][:5] == ("b", 2, STOPPED, 2, 0.125)
+    assert len(read_ledger(tmp_path, "SELECT * FROM epochs")[1]) == 1
 
 
 def test_a_ledger_of_a_newer_version(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from search.paired_test import (
     corrected_p_value,
     corrected_p_values,
     differences_from_pca,
+    p_value_of_repeats,
+    standard_errors_of_means,
 )
 
 
@@ -81,3 +83,66 @@ def test_rounding_is_no_difference_from_pca() -> None:
     np.testing.assert_array_equal(differences[1], val[1] - pca[1])
     assert corrected_p_values(differences)[0] == 1
     assert np.isnan(differences_from_pca(np.full((1, 2), 0.5), np.full((1, 2), np.nan))).all()
+
+
+@given(data=st.data(), k=st.integers(2, 6), r=st.integers(1, 4))
+def test_the_test_of_repeats_is_that_of_the_formula(data: st.DataObject, k: int, r: int) -> None:
+    """Over r times k folds: t = m / sqrt((1/(rk) + n2/n1) s^2) with rk - 1 degrees of freedom (Bouckaert and Frank)."""
+    d = data.draw(hnp.arrays(np.float64, r * k, elements=st.integers(-1000, 1000).map(float)))
+    n1, n2 = 100 * (k - 1), 100
+    variance = sum((x - sum(d) / (r * k)) ** 2 for x in d) / (r * k - 1)
+    error = ((1 / (r * k) + n2 / n1) * variance) ** 0.5
+    constant = np.all(d == d[0])
+    expected = float(d[0] == 0) if constant else 2 * stats.t.sf(abs(sum(d) / (r * k) / error), r * k - 1)
+    np.testing.assert_allclose(corrected_p_value(d, r), expected, atol=1e-12)
+    width = corrected_half_widths(d[np.newaxis], r)[0]
+    np.testing.assert_allclose(width, stats.t.ppf(0.975, r * k - 1) * error, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("p_value", [0.01, 0.05, 0.2, 0.9])
+def test_what_repeats_would_make_of_a_p_value(p_value: float) -> None:
+    """It is the p-value of three times as many folds that have the same mean and variance of the differences."""
+    d = np.random.default_rng(0).normal(size=5)
+    d = (d - d.mean()) / d.std(ddof=1)
+    once = d - stats.t.ppf(p_value / 2, 4) * np.sqrt(1 / 5 + 1 / 4)
+    np.testing.assert_allclose(corrected_p_value(once), p_value)
+    more = np.tile(d, 3)
+    more = more / more.std(ddof=1) + once.mean()
+    np.testing.assert_allclose(p_value_of_repeats(p_value, 5, 3), corrected_p_value(more, 3))
+    np.testing.assert_allclose(p_value_of_repeats(p_value, 5, 1), p_value)
+
+
+def test_the_error_of_a_mean_over_repeats() -> None:
+    """It is the root mean square of the repeats' own; of one cross-validation std / sqrt(k), to the bit."""
+    values = np.random.default_rng(1).random((4, 15))
+    np.testing.assert_array_equal(standard_errors_of_means(values), values.std(axis=1, ddof=1) / np.sqrt(15))
+    for row, error in zip(values, standard_errors_of_means(values, 3), strict=True):
+        single = [stats.sem(row[5 * repeat : 5 * repeat + 5]) for repeat in range(3)]
+        np.testing.assert_allclose(error, np.sqrt(np.mean(np.square(single))))
+    assert np.isnan(standard_errors_of_means(np.ones((2, 1)))).all()
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 5])
+def test_the_error_of_a_mean_is_its_spread_between_data_sets(repeats: int) -> None:
+    """Cross-validated on 400 data sets, estimates spread as their errors say; std / sqrt(rk) would say far less.
+
+    What is cross-validated is the mean of 40 skewed samples, whose squared errors vary as those of a model do.
+    """
+    k, n = 5, 40
+    generator = np.random.default_rng(repeats)
+    means, errors, shrinking = [], [], []
+    for _ in range(400):
+        x = generator.exponential(size=n)
+        folds = []
+        for _ in range(repeats):
+            for fold in np.split(generator.permutation(n), k):
+                train = np.delete(x, fold)
+                folds.append(np.mean((x[fold] - train.mean()) ** 2))
+        values = np.array([folds])
+        means.append(values.mean())
+        errors.append(standard_errors_of_means(values, repeats)[0])
+        shrinking.append(stats.sem(folds))
+    spread = np.std(means, ddof=1)
+    assert 0.85 < spread / np.sqrt(np.mean(np.square(errors))) < 1.2
+    if repeats == 5:
+        assert spread / np.sqrt(np.mean(np.square(shrinking))) > 1.8

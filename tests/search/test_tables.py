@@ -346,3 +346,115 @@ def test_a_label_says_how_long_a_schedule_is_where_that_varies(tmp_path: Path) -
         "8-2, constant",
         "8-5-2, constant, dropout 0.5",
     ]
+
+
+def _repeat(ledger: Ledger, trial: str, values: np.ndarray, first_fold: int) -> None:
+    """Record reports `(epochs, folds, 4)` of further folds."""
+    records = [
+        EpochRecord(
+            epoch=epoch,
+            train_mse=folds[:, 0],
+            val_mse=folds[:, 1],
+            val_fve=folds[:, 2],
+            dead_code_units=folds[:, 3].astype(np.int64),
+        )
+        for epoch, folds in enumerate(values, 1)
+    ]
+    ledger.record(trial, records, status=None, first_fold=first_fold)
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray], np.ndarray]:
+    """A search of which "wide" was repeated twice and "deep" once; the last repeat of "deep" was killed on its way.
+
+    With it the reports `(epochs, folds, 4)` that count, and PCA's error of the code sizes 2 and 3 in nine folds.
+    """
+    generator = np.random.default_rng(3)
+    reports = {name: _random_reports(seed, 6) for seed, name in enumerate(("deep", "shallow", "wide"))}
+    reports["shallow"][..., 1] /= 100  # as if it were the best by far
+    _write(tmp_path, reports, dict.fromkeys(reports, FINISHED))
+    baseline = np.concatenate([BASELINE, generator.random((2, 2 * N_SPLITS))], axis=1)
+    others = {name: generator.random((6, 2 * N_SPLITS, 4)).round(3) for name in ("deep", "wide")}
+    for values in others.values():
+        values[..., 3] = values[..., 3].round()
+    with Ledger(tmp_path) as ledger:
+        ledger.put("definition", {"search.n_splits": N_SPLITS})
+        ledger.put_baseline([2, 3], baseline[:, N_SPLITS:], N_SPLITS)
+        _repeat(ledger, "wide", others["wide"], N_SPLITS)
+        _repeat(ledger, "deep", others["deep"][:, :N_SPLITS], N_SPLITS)
+        _repeat(ledger, "deep", others["deep"][:4, N_SPLITS:], 2 * N_SPLITS)
+    reports["wide"] = np.concatenate([reports["wide"], others["wide"]], axis=1)
+    reports["deep"] = np.concatenate([reports["deep"], others["deep"][:, :N_SPLITS]], axis=1)
+    return tmp_path, reports, baseline
+
+
+def test_repeats_by_numpy(repeated: tuple[Path, dict[str, np.ndarray], np.ndarray]) -> None:
+    """The best epoch is that of the mean over all folds that count, and so are all numbers; a repeat counts whole."""
+    directory, reports, baseline = repeated
+    trials, folds = load_trials(directory).set_index("trial_id"), load_folds(directory)
+    assert trials["n_repeats"].to_dict() == {"deep": 2, "shallow": 1, "wide": 3}
+    for name, values in reports.items():
+        best = int(np.argmin(values[..., 1].mean(axis=1)))
+        train, val, fve, dead = values[best].T
+        n, row = len(val), trials.loc[name]
+        pca = baseline[int(row["code_size"]) - 2, :n]
+        assert (row["best_epoch"], row["epochs"]) == (best + 1, 6)
+        single = val.reshape(-1, N_SPLITS).std(axis=1, ddof=1) / np.sqrt(N_SPLITS)
+        difference = val - pca
+        error = np.sqrt((1 / n + 1 / (N_SPLITS - 1)) * difference.var(ddof=1))
+        for column, expected in {
+            "val_mse_mean": val.mean(),
+            "val_mse_std": val.std(ddof=1),
+            "val_mse_se": np.sqrt(np.mean(single**2)),
+            "val_fve_mean": fve.mean(),
+            "train_mse_mean": train.mean(),
+            "dead_code_units_mean": dead.mean(),
+            "pca_val_mse_mean": pca.mean(),
+            "pca_p_value": 2 * stats.t.sf(abs(difference.mean() / error), n - 1),
+        }.items():
+            np.testing.assert_allclose(row[column], expected, err_msg=f"{name} {column}")
+        of_trial = folds[folds["trial_id"] == name]
+        assert of_trial["fold"].tolist() == list(range(n))
+        assert of_trial["repeat"].tolist() == [fold // N_SPLITS for fold in range(n)]
+        np.testing.assert_array_equal(of_trial["val_mse"], val)
+        np.testing.assert_array_equal(of_trial["pca_val_mse"], pca)
+    assert len(load_epochs(directory)) == 3 * 6 * N_SPLITS + 6 * 3 * N_SPLITS + 4 * N_SPLITS, "every report is a row"
+
+
+def test_trials_that_were_repeated_rank_first(repeated: tuple[Path, dict[str, np.ndarray], np.ndarray]) -> None:
+    """Among themselves by their means; the others follow, however low theirs are."""
+    rank = load_trials(repeated[0]).set_index("trial_id")["rank"]
+    means = load_trials(repeated[0]).set_index("trial_id")["val_mse_mean"]
+    assert rank["shallow"] == 3
+    assert means["shallow"] < means[["deep", "wide"]].min()
+    assert rank["wide"] == (1 if means["wide"] < means["deep"] else 2)
+
+
+def test_repeats_that_the_first_folds_have_left_behind_do_not_count(
+    repeated: tuple[Path, dict[str, np.ndarray], np.ndarray],
+) -> None:
+    """Where the first folds were trained on, and the repeats not yet, a trial has the numbers of its first folds."""
+    directory, reports, _ = repeated
+    before = load_trials(directory).set_index("trial_id").loc["wide"]
+    with Ledger(directory) as ledger:
+        values = np.full(N_SPLITS, 9.0)
+        further = EpochRecord(
+            epoch=7, train_mse=values, val_mse=values, val_fve=values, dead_code_units=np.zeros(N_SPLITS, np.int64)
+        )
+        ledger.record("wide", [further], host="node", fit_seconds=2.0, status=FINISHED)
+    row = load_trials(directory).set_index("trial_id").loc["wide"]
+    assert (row["n_repeats"], before["n_repeats"], row["epochs"]) == (1, 3, 7)
+    np.testing.assert_allclose(row["val_mse_mean"], reports["wide"][:, :N_SPLITS, 1].mean(axis=1).min())
+
+
+def test_a_trial_that_was_stopped(tmp_path: Path) -> None:
+    """It has the numbers of what it had reached, where it was stopped and what was expected of it, but no rank."""
+    reports = {"deep": _random_reports(0, 6), "wide": _random_reports(1, 2)}
+    _write(tmp_path, reports, {"deep": FINISHED, "wide": RUNNING})
+    with Ledger(tmp_path) as ledger:
+        ledger.note_stopped({"wide": (1, 0.375)})
+    trials = load_trials(tmp_path).set_index("trial_id")
+    assert trials.loc["wide", ["status", "epochs", "rung", "forecast"]].tolist() == ["stopped", 2, 1, 0.375]
+    assert trials.loc["wide", "val_mse_mean"] > 0
+    assert trials["rank"].isna().to_dict() == {"deep": False, "shallow": True, "wide": True}
+    assert trials.loc[["deep", "shallow"], ["rung", "forecast"]].isna().all(axis=None)
