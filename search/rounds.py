@@ -71,8 +71,9 @@ def halving(
     """Synchronous successive halving: after each rung one trial in `factor` goes on, by the forecast of its curve.
 
     If somebody was stopped at a lower error than the one that the last rung ends with, the best of these is trained on
-    to the end after all: so no trial has ever been better than the best that finished. The rungs are those of Jamieson and Talwalkar
-    (Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016); `search.forecast` says who survives.
+    to the end after all: so no trial has ever been better than the best that finished. The rungs are those of Jamieson
+    and Talwalkar (Non-stochastic Best Arm Identification and Hyperparameter Optimization, 2016); `search.forecast` says
+    who survives.
 
     Args:
         configurations: The trials.

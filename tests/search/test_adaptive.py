@@ -10,7 +10,7 @@ from ae_model.patience import Patience
 from search.adaptive import History, Trials, best_fve, smallest_code_rounds, suggested
 from search.ledger import Outcome
 from search.lengths import Length
-from search.rounds import Outcomes, Round, Rounds, one_round
+from search.rounds import Outcomes, Round, Rounds, expected_mse, one_round
 
 LENGTH = Length(epochs=2, patience=None)
 
@@ -100,9 +100,9 @@ def test_the_fve_is_that_of_the_best_epoch() -> None:
 
 def test_what_lost_its_patience_counts_with_its_lowest_error() -> None:
     """And not with what it would come to if it went on."""
-    from search.rounds import expected_mse
-
     curve = np.array([1.0, 0.5, 0.25, 0.3, 0.31])[:, np.newaxis]
     outcome = Outcome(epochs=np.arange(1, 6), val_mse=curve, val_fve=1 - curve)
     assert expected_mse(outcome, Length(epochs=50, patience=Patience(epochs=2))) == 0.25
-    assert expected_mse(outcome, Length(epochs=50, patience=None)) != 0.25
+    falling = Outcome(epochs=outcome.epochs[:3], val_mse=curve[:3], val_fve=1 - curve[:3])
+    assert expected_mse(falling, Length(epochs=50, patience=None)) < 0.25
+    assert expected_mse(falling, Length(epochs=3, patience=None)) == 0.25
