@@ -68,11 +68,13 @@ def advise(trials: pd.DataFrame, epochs: pd.DataFrame, selection: Selection, set
     Args:
         trials: What `load_trials` returned.
         epochs: What `load_epochs` returned.
-        selection: The winner of the finished trials.
+        selection: The winner.
         settings: What was searched.
     """
     epochs = epochs[epochs["fold"] < settings.search.n_splits]  # those of repeats, not all trials have
     finished = trials[trials["status"] == FINISHED]
+    if selection.trial_id not in set(finished["trial_id"]):
+        return [with_a_larger_budget(trials, selection, settings.search)]
     winner = finished[finished["trial_id"] == selection.trial_id].iloc[0]
     space = _as_searched(settings.space, finished)
     longer = more_epochs(finished, epochs, selection, settings.search)
@@ -111,6 +113,27 @@ def more_epochs(
     return Advice(
         finding=f"{len(falling)} of {len(finished)} trials still improve{'s' * (len(falling) == 1)} at {where}",
         aim="to go on",
+        changes=changes,
+    )
+
+
+def with_a_larger_budget(trials: pd.DataFrame, selection: Selection, search: SearchSection) -> Advice:
+    """Twice the budget, where it ended before the winner did: of what is not finished nothing else can be said.
+
+    Args:
+        trials: What `load_trials` returned.
+        selection: The winner, which is not finished.
+        search: How it was searched.
+    """
+    epochs = int(trials.loc[trials["trial_id"] == selection.trial_id, "epochs"].iloc[0])
+    changes: dict[str, Any] = {}
+    if search.time_budget_s is not None:
+        changes["search.time_budget_s"] = 2 * search.time_budget_s
+    if search.max_fold_epochs is not None:
+        changes["search.max_fold_epochs"] = 2 * search.max_fold_epochs
+    return Advice(
+        finding=f"The winner has come to epoch {epochs}, and not to its end",
+        aim="to go on with a larger budget" if changes else "",
         changes=changes,
     )
 
@@ -248,7 +271,9 @@ def by_repeating(finished: pd.DataFrame, selection: Selection, search: SearchSec
         selection: The winner among them.
         search: How they were searched.
     """
-    if search.repeats > 1 or selection.n_repeats > 1:
+    # What a budget was spent on leaves nothing of it for repeats.
+    is_bounded = search.time_budget_s is not None or search.max_fold_epochs is not None
+    if search.repeats > 1 or selection.n_repeats > 1 or is_bounded:
         return None
     open_ones = {
         str(tied["trial_id"])

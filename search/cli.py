@@ -45,7 +45,15 @@ RuleOption = Annotated[
     typer.Option(
         "--rule",
         metavar="RULE",
-        help="best, one-se or smallest-code.  [default: the last select's, else the settings']",
+        help="best, one-se, smallest-code or target-fve.  [default: the last select's, else the settings']",
+    ),
+]
+TargetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--target-fve",
+        metavar="FRACTION",
+        help="The smallest code that explains so much of the variance: the rule target-fve.",
     ),
 ]
 Overrides = Annotated[
@@ -168,13 +176,13 @@ def trials(
 
 
 @app.command()
-def select(directory: Directory, rule: RuleOption = None) -> None:
+def select(directory: Directory, rule: RuleOption = None, target_fve: TargetOption = None) -> None:
     """Choose the winner of a search and write selection.json."""
     from search import console, load_trials
     from search import select as select_
     from search.trained import trained_trial
 
-    selection = select_(directory, rule)  # type: ignore[arg-type]  # it refuses other rules
+    selection = select_(directory, rule, target_fve)  # type: ignore[arg-type]  # it refuses other rules
     print(console.selection_text(selection, load_trials(directory)))
     if trained_trial(directory / "best") == (selection.trial_id, selection.best_epoch):
         print(f"Already trained: {directory / 'best'}")
@@ -186,14 +194,17 @@ def select(directory: Directory, rule: RuleOption = None) -> None:
 def retrain(
     directory: Directory,
     rule: RuleOption = None,
+    target_fve: TargetOption = None,
     trial: Annotated[str | None, typer.Option(metavar="ID", help="Train this trial instead of the winner.")] = None,
 ) -> None:
     """Train the winner, or a named trial, on all development data."""
-    if rule is not None and trial is not None:
-        raise UserError("--rule and --trial exclude each other. Give one of them.")
+    for option, value in (("--rule", rule), ("--target-fve", target_fve)):
+        if value is not None and trial is not None:
+            raise UserError(f"{option} and --trial exclude each other. Give one of them.")
     from search.finish import retrain_and_draw
 
-    print(f"Model: {retrain_and_draw(directory, rule=rule, trial=trial)}")  # type: ignore[arg-type]  # as above
+    model_dir = retrain_and_draw(directory, rule=rule, target_fve=target_fve, trial=trial)  # type: ignore[arg-type]  # as above
+    print(f"Model: {model_dir}")
 
 
 @app.command()

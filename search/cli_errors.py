@@ -18,6 +18,7 @@ _OPTIONS = {
     "preset": "--preset",
     "rule": "--rule",
     "trial": "--trial",
+    "target_fve": "--target-fve",
     "sort": "--sort",
     "format_": "--format",
     "data_dir": "--data-dir",

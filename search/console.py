@@ -37,11 +37,11 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
     """
     s = selection
     lines = [
-        f"Winner by the rule {s.rule!r}, of {s.n_finished} finished trial{'s' * (s.n_finished != 1)}"
-        + (f", and {s.n_unfinished} by what they have reached so far:" if s.n_unfinished else ":"),
+        f"Winner by the rule {s.rule!r}, of {_candidates(s)}:",
         f"  {s.label} (trial {s.trial_id})",
         f"  validation MSE {mse_text(s.val_mse_mean)} ± {mse_text(s.val_mse_se)}, FVE {s.val_fve_mean:.3f}, "
-        f"best epoch {s.best_epoch}" + (f", {s.n_repeats} repeats" if s.n_repeats > 1 else ""),
+        f"best epoch {s.best_epoch}",
+        *([f"  (± over {s.n_splits} folds, repeated {s.n_repeats} times)"] if s.n_repeats > 1 else []),
         f"  PCA at equal code size: MSE {mse_text(s.pca_val_mse_mean)}{_pca_verdict(s)}",
     ]
     if s.misses_target:
@@ -71,6 +71,17 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         lines.append("  (each ± is a standard error over the folds; trials are compared fold by fold,")
         lines.append("  so that a difference can be certain although their ± overlap)")
     return "\n".join(lines)
+
+
+def _candidates(s: "Selection") -> str:
+    """What a winner was chosen from."""
+    finished = f"{s.n_finished} finished trial{'s' * (s.n_finished != 1)}"
+    if not s.n_unfinished:
+        return finished
+    reached = "what it has reached so far" if s.n_unfinished == 1 else "what they have reached so far"
+    if not s.n_finished:
+        return f"{s.n_unfinished} trial{'s' * (s.n_unfinished != 1)} by {reached}"
+    return f"{finished}, and {s.n_unfinished} by {reached}"
 
 
 def _but_tied(s: "Selection") -> str:

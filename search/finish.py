@@ -14,7 +14,7 @@ from search.ledger import DIVERGED, FAILED, FINISHED, STOPPED
 from search.monitor import Monitor
 from search.selection import Rule, Selection, select
 from search.settings_files import search_settings
-from search.tables import load_epochs, load_folds, load_trials
+from search.tables import load_folds, load_trials, load_validation_curve
 from search.trained import trained_trial
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def retrain_and_draw(
     *,
     data: object = None,
     rule: Rule | None = None,
+    target_fve: float | None = None,
     trial: str | None = None,
     selection: Selection | None = None,
 ) -> Path:
@@ -92,18 +93,17 @@ def retrain_and_draw(
     from search.retraining import retrain
 
     directory = Path(directory)
-    model_dir = retrain(directory, data=data, rule=rule, trial=trial, selection=selection)
+    model_dir = retrain(directory, data=data, rule=rule, target_fve=target_fve, trial=trial, selection=selection)
     losses, picture = model_dir / "training_loss.csv", model_dir / "training_loss.png"
     trained = trained_trial(model_dir)
     assert trained is not None, "the model was written by this version"
     if not is_current(picture, losses, directory / "epochs.parquet"):
         from search import plots
 
-        epochs, trials = load_epochs(directory), load_trials(directory)
-        by_epoch = epochs[epochs["trial_id"] == trained[0]].groupby("epoch")["val_mse"]
-        validation = pd.DataFrame({"mean": by_epoch.mean(), "se": by_epoch.std(ddof=1) / by_epoch.size() ** 0.5})
+        trials = load_trials(directory)
         pca_mse = float(trials.loc[trials["trial_id"] == trained[0], "pca_val_mse_mean"].iloc[0])
-        plots.training_loss(pd.read_csv(losses), validation.reset_index(), picture, pca_mse, best_epoch=trained[1])
+        validation = load_validation_curve(directory, trained[0])
+        plots.training_loss(pd.read_csv(losses), validation, picture, pca_mse, best_epoch=trained[1])
     return model_dir
 
 

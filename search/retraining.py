@@ -34,6 +34,7 @@ def retrain(
     *,
     data: object = None,
     rule: Rule | None = None,
+    target_fve: float | None = None,
     trial: str | None = None,
     selection: Selection | None = None,
 ) -> Path:
@@ -46,6 +47,7 @@ def retrain(
         data: The samples that were searched, as `run_search` takes them, or the source they are in now; read from where
             they were then if None.
         rule: Train the winner by this rule; by the rule of the last `select` if None.
+        target_fve: Train the winner by the rule "target-fve" with this target.
         trial: Train the trial with this id, or an unambiguous beginning of it, instead.
         selection: Train this winner, and choose no other.
 
@@ -57,7 +59,9 @@ def retrain(
     """
     directory = Path(directory)
     if trial is None:
-        selection = selection or (select(directory, rule) if rule else select_again(directory))
+        selection = selection or (
+            select_again(directory) if rule is None and target_fve is None else select(directory, rule, target_fve)
+        )
         trial, epochs, target = selection.trial_id, selection.best_epoch, directory / "best"
     else:
         trial, epochs = _named_trial(load_trials(directory), trial)

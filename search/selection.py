@@ -52,6 +52,8 @@ class Selection:
     """How many trials were stopped on the way: what they had reached is no result, and is compared with none."""
     n_repeats: int = 1
     """How many cross-validations the winner's numbers are over."""
+    n_splits: int | None = None
+    """How many folds each of them has; None if a version that did not say wrote the file."""
     target_fve: float | None = None
     """By the rule "target-fve": the fraction of variance that was to be explained."""
     verdict: str = ""
@@ -91,7 +93,7 @@ def select(
 
     Args:
         directory: The search's directory.
-        rule: The rule, as in `select_winner`; the one in the settings if None.
+        rule: The rule, as in `select_winner`; if None, "target-fve" where a target is given, else the settings' rule.
         target_fve: What the rule "target-fve" needs, in (0, 1); that of the settings if None.
         finished_only: Whether to leave out trials that are not finished, as a search does at its end: then those are
             left that earlier settings had begun.
@@ -104,20 +106,24 @@ def select(
         raise UserError(f"rule must be one of {', '.join(RULES)}, but is {rule!r}.", argument="rule")
     if target_fve is not None and not 0 < target_fve < 1:
         raise UserError(
-            f"target_fve must be in (0, 1), but is {target_fve}. It is a fraction of variance, like 0.95.",
+            f"target_fve must be in (0, 1), but is {target_fve}. Give a fraction of variance, like 0.95.",
+            argument="target_fve",
+        )
+    if target_fve is not None and rule not in (None, "target-fve"):
+        raise UserError(
+            f'target_fve belongs to the rule "target-fve", but the rule is "{rule}". Leave one of them out.',
             argument="target_fve",
         )
     trials = load_trials(directory)
     if finished_only:
         trials = trials[trials["status"].isin([FINISHED, STOPPED])]
     usual_rule, usual_target = search_settings(directory).selection_rule
+    if target_fve is None:
+        target_fve = usual_target
+    else:
+        rule = "target-fve"
     try:
-        selection = select_winner(
-            trials,
-            load_folds(directory),
-            rule or usual_rule,
-            usual_target if target_fve is None else target_fve,
-        )
+        selection = select_winner(trials, load_folds(directory), rule or usual_rule, target_fve)
     except UserError as error:
         raise UserError(f"{directory}: {error}", argument=error.argument) from error
     selection.write(directory)
@@ -191,6 +197,7 @@ def select_winner(
         n_unfinished=int((ranked["status"] != FINISHED).sum()),
         n_stopped=int((trials["status"] == STOPPED).sum()),
         n_repeats=int(winner["n_repeats"]),
+        n_splits=int(folds.loc[folds["repeat"] == 0, "fold"].nunique()),
         target_fve=target_fve if rule == "target-fve" else None,
         n_better=n_better,
         tied=tied,

@@ -101,6 +101,31 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
     return trials.astype(integers)[TRIAL_COLUMNS]
 
 
+def load_validation_curve(directory: str | Path, trial_id: str) -> pd.DataFrame:
+    """A trial's validation MSE by epoch, over the folds that its numbers are taken from, as in `load_trials`.
+
+    Args:
+        directory: The search's directory.
+        trial_id: The trial.
+
+    Returns:
+        The columns `epoch`, `mean` and `se`; no rows if the trial has no epoch.
+
+    Raises:
+        UserError: If the directory is not a search directory.
+    """
+    epochs = load_epochs(directory)
+    n_splits = _n_splits(directory) or epochs["fold"].nunique()
+    epochs = _counting(epochs[epochs["trial_id"] == trial_id], n_splits)
+    return pd.DataFrame(
+        {
+            "epoch": epochs.loc[epochs["fold"] == 0, "epoch"].to_numpy(np.int64),
+            "mean": _of_folds(epochs, _mean, "val_mse"),
+            "se": _of_folds(epochs, standard_errors_of_means, "val_mse"),
+        }
+    )
+
+
 def ranks(val_mse_mean: np.ndarray, repeated: np.ndarray | None = None) -> np.ndarray:
     """The rank of each trial, 1 for the lowest MSE; NaN where there is no MSE.
 

@@ -292,6 +292,23 @@ def test_overfitting_goes_before_wider_layers(tmp_path: Path) -> None:
     assert "space.learning_rate" in second.changes
 
 
+@pytest.mark.parametrize("budget", [{"max_fold_epochs": 400}, {"time_budget_s": 1.5}])
+def test_a_winner_that_a_budget_has_cut_off(tmp_path: Path, budget: dict[str, Any]) -> None:
+    """Of a search whose winner is not finished, although others are, only a larger budget is proposed."""
+    trials = {NARROW: (0.6, PLATEAU), WIDE: (0.5, PLATEAU[:30])}
+    settings = {**SETTINGS, "search": {"max_epochs": N_EPOCHS, **budget}}
+    _advice(tmp_path, trials, settings)
+    with Ledger(tmp_path) as ledger:
+        ledger.start("trial1")  # and it was never finished
+    table, epochs = load_trials(tmp_path), load_epochs(tmp_path)
+    selection = select_winner(table, load_folds(tmp_path))
+    assert (selection.trial_id, selection.n_finished, selection.n_unfinished) == ("trial1", 1, 1)
+    (piece,) = advise(table, epochs, selection, parse_settings(settings))
+    assert piece.finding == "The winner has come to epoch 30, and not to its end"
+    assert piece.changes == {f"search.{name}": 2 * value for name, value in budget.items()}
+    _check_that_it_runs(piece, parse_settings(settings), tmp_path / "settings.toml")
+
+
 def _close_trials(directory: Path, gaps: list[float], search: Mapping[str, Any]) -> list[Advice]:
     """What a search is answered with whose trials are worse than the first by so many standard errors of a fold."""
     noise = np.random.default_rng(4).normal(size=K)

@@ -293,6 +293,22 @@ def test_select(run: Run, search_copy: Path, rule: str) -> None:
         description.unlink(missing_ok=True)
 
 
+def test_a_target_on_the_command_line(run: Run, search_copy: Path) -> None:
+    """It names its rule; what follows keeps both."""
+    for arguments in (("--target-fve", "0.2"), ("--rule", "target-fve", "--target-fve", "0.2")):
+        status, output, errors = run("select", search_copy, *arguments)
+        assert (status, errors) == (0, "")
+        assert output.startswith("Winner by the rule 'target-fve', of ")
+        assert "  the smallest code that reaches the FVE 0.2, of those that were tried\n" in output
+        written = json.loads((search_copy / "selection.json").read_text())
+        assert (written["rule"], written["target_fve"]) == ("target-fve", 0.2)
+    for further in ((), ("--target-fve", "0.9999")):
+        assert run("retrain", search_copy, *further)[0] == 0
+        written = json.loads((search_copy / "selection.json").read_text())
+        assert (written["rule"], written["target_fve"]) == ("target-fve", float(further[-1]) if further else 0.2)
+        assert load_model(search_copy / "best").metadata["trial_id"] == written["trial_id"]
+
+
 def test_retrain_and_evaluate(run: Run, one_line: OneLine, search_copy: Path) -> None:
     """A trial that is named becomes a model of its own, with a picture, and is evaluated on the same test rows."""
     last = load_trials(search_copy).sort_values("rank")["trial_id"].iloc[-1]

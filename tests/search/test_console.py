@@ -64,6 +64,9 @@ def test_the_texts(searched: SearchResult) -> None:
     assert interrupted.startswith(
         "Winner by the rule 'best', of 1 finished trial, and 3 by what they have reached so far:"
     )
+    for n, of_what in ((1, "1 trial by what it has reached"), (2, "2 trials by what they have reached")):
+        cut_off = selection_text(replace(searched.selection, n_finished=0, n_unfinished=n))
+        assert cut_off.startswith(f"Winner by the rule 'best', of {of_what} so far:\n")
     evaluation = evaluation_text(searched.evaluation)
     assert f"MSE {searched.evaluation.mse:.5f}" in evaluation
     assert f"PCA with 2 components: MSE {searched.evaluation.pca_mse:.5f}" in evaluation
@@ -171,8 +174,9 @@ def test_what_is_known_of_the_others(searched: SearchResult) -> None:
     assert f"the smallest code that reaches the FVE {many.val_fve_mean:g}, of those" in selection_text(reached)
     missed = selection_text(replace(reached, target_fve=0.99))
     assert "  no trial reaches the FVE 0.99: this is the best of them\n" in missed
-    repeated = selection_text(replace(many, n_repeats=3, n_better=1))
-    assert "best epoch 6, 3 repeats\n" in repeated.replace(f"epoch {many.best_epoch}", "epoch 6")
+    repeated = selection_text(replace(many, n_repeats=3, n_splits=5, n_better=1))
+    assert f"best epoch {many.best_epoch}\n  (± over 5 folds, repeated 3 times)\n" in repeated
+    assert "repeated" not in selection_text(many)
     assert "  1 trial is significantly better by its first folds, and was not repeated\n" in repeated
     smaller = selection_text(replace(many, rule="one-se", n_better=2))
     assert "  2 trials are significantly better: the rule prefers a smaller model\n" in smaller

@@ -265,7 +265,10 @@ def test_the_target_of_a_search(searched: Path) -> None:
     assert not (searched / "selection.json").exists()
     assert select_again(searched).rule == "smallest-code", "the settings' rule"
     given = select(searched, "target-fve", 0.25)
-    assert given.target_fve == 0.25
+    assert (given.target_fve, given.n_splits) == (0.25, 4)
+    assert select(searched, target_fve=0.25) == given, "a target names its rule"
+    with pytest.raises(UserError, match=r'^target_fve belongs to the rule "target-fve", but the rule is "best"'):
+        select(searched, "best", 0.25)
     content = {"selection": {"rule": "target-fve", "target_fve": 0.5}}
     (searched / "settings.toml").write_text(to_toml(parse_settings(content)))
     assert select_again(searched) == given

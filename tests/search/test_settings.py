@@ -220,7 +220,10 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"resources": {"cpus_per_trial": 0}}, ["resources.cpus_per_trial", "0"]),
     ({"resources": {"gpus_per_trial": -0.5}}, ["resources.gpus_per_trial", "-0.5"]),
     ({"resources": {"max_failures": -1}}, ["resources.max_failures", "-1"]),
-    ({"selection": {"rule": "worst"}}, ["selection.rule", "'best', 'one-se', 'smallest-code' or 'target-fve'", "'worst'"]),
+    (
+        {"selection": {"rule": "worst"}},
+        ["selection.rule", "'best', 'one-se', 'smallest-code' or 'target-fve'", "'worst'"],
+    ),
     # contradictions
     ({"space": {"hidden": ["64"], "depth": [1], "widths": [8]}}, ["space", "hidden", "depth", "both"]),
     ({"space": {"depth": [1]}}, ["space", "widths is missing"]),

@@ -14,7 +14,14 @@ from scipy import stats
 from ae_model import Configuration, EpochRecord, SymmetricAutoencoder
 from search.files import replace_file
 from search.ledger import DIVERGED, FINISHED, RUNNING, Ledger
-from search.tables import configuration_labels, load_epochs, load_folds, load_trials, write_tables
+from search.tables import (
+    configuration_labels,
+    load_epochs,
+    load_folds,
+    load_trials,
+    load_validation_curve,
+    write_tables,
+)
 
 DEEP = Configuration(layer_sizes=(8, 5, 2), code_activation="linear", learning_rate=0.01, batch_size=16)
 SHALLOW = Configuration(layer_sizes=(8, 2), hidden_activation="linear")
@@ -140,6 +147,37 @@ def test_every_summary_by_numpy(finished: tuple[Path, dict[str, np.ndarray]]) ->
         np.testing.assert_array_equal(of_trial["pca_val_mse"], BASELINE[int(row["code_size"]) - 2])
     means = [reports[name][:, :, 1].mean(axis=1).min() for name in trials.index]
     np.testing.assert_array_equal(trials["rank"].to_numpy(np.float64), stats.rankdata(means))
+
+
+def test_the_curve_of_a_trial_that_was_repeated(finished: tuple[Path, dict[str, np.ndarray]]) -> None:
+    """Mean and error of each epoch are over the folds that count, as in `trials.csv`; no epoch, no rows."""
+    directory, reports = finished
+    further = np.random.default_rng(9).random((6, N_SPLITS, 4))
+    with Ledger(directory) as ledger:
+        ledger.put("definition", {"search.n_splits": N_SPLITS})
+        ledger.enter_trials({"new": Configuration(layer_sizes=(8, 4))})
+        for trial, n_epochs in (("deep", 6), ("wide", 3)):  # which is half of a repeat
+            records = [
+                EpochRecord(
+                    epoch=epoch,
+                    train_mse=values[:, 0],
+                    val_mse=values[:, 1],
+                    val_fve=values[:, 2],
+                    dead_code_units=np.zeros(N_SPLITS, np.int64),
+                )
+                for epoch, values in enumerate(further[:n_epochs], 1)
+            ]
+            ledger.record(trial, records, status=None, first_fold=N_SPLITS)
+    trials = load_trials(directory).set_index("trial_id")
+    for trial, n_repeats in (("deep", 2), ("shallow", 1), ("wide", 1)):
+        curve = load_validation_curve(directory, trial)
+        assert curve["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+        values = np.stack([reports[trial][..., 1], further[..., 1]][:n_repeats], axis=1)
+        np.testing.assert_allclose(curve["mean"], values.mean(axis=(1, 2)))
+        np.testing.assert_allclose(curve["se"], np.sqrt(np.square(stats.sem(values, axis=2)).mean(axis=1)))
+        best = curve.set_index("epoch").loc[trials.loc[trial, "best_epoch"]]
+        assert best.tolist() == trials.loc[trial, ["val_mse_mean", "val_mse_se"]].tolist()
+    assert load_validation_curve(directory, "new").empty
 
 
 def test_what_is_known_of_a_configuration(finished: tuple[Path, dict[str, np.ndarray]]) -> None:
