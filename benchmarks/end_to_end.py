@@ -22,6 +22,8 @@ from training import environment
 HERE = Path(__file__).parent
 PEERS = {"skorch": "skorch_grid.py", "Optuna": "optuna_study.py", "Ray Tune": "ray_recipe.py", "pool": "pool.py"}
 SLOW = ("Optuna", "Ray Tune")
+OURS = {"ours": "", "halving": 'pruning = "halving"'}
+"""Our own searches, with what is added to their settings."""
 SETTINGS = """
 [bottleneck]
 code_sizes = [28]
@@ -42,7 +44,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", nargs="*", choices=["ours", *PEERS], default=["ours", *PEERS])
+    parser.add_argument("--only", nargs="*", choices=[*OURS, *PEERS], default=[*OURS, *PEERS])
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--hidden", type=int, default=len(HIDDEN), help="only the first so many shapes")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -64,10 +66,10 @@ def main() -> None:
 def measure(name: str, n_hidden: int, every: int, epochs: int) -> dict[str, float]:
     """Seconds from command to table and to the command's end, and the best configuration's MSE."""
     with tempfile.TemporaryDirectory() as scratch:
-        if name == "ours":
+        if name in OURS:
             settings = Path(scratch) / "settings.toml"
             hidden = ", ".join(f'"{text}"' for text in hidden_texts()[:n_hidden])
-            settings.write_text(SETTINGS.format(hidden=hidden, epochs=epochs))
+            settings.write_text(SETTINGS.format(hidden=hidden, epochs=epochs) + OURS[name])
             command = [
                 str(Path(sys.executable).with_name("ae-search")),
                 "run",
@@ -88,9 +90,10 @@ def measure(name: str, n_hidden: int, every: int, epochs: int) -> dict[str, floa
         if done.returncode:
             sys.exit(f"{name} ended with exit status {done.returncode}:\n{done.stderr}")
         to_end, to_table = time.time() - start, output.stat().st_mtime - start
-        trials = last_epochs(output.with_name("epochs.parquet")) if name == "ours" else pd.read_csv(output)
+        n_trials = len(pd.read_csv(output))
+        trials = last_epochs(output.with_name("epochs.parquet")) if name in OURS else pd.read_csv(output)
     best = trials.loc[trials["val_mse_mean"].idxmin()]
-    result = {"seconds": to_table, "to_end": to_end, "trials": len(trials)}
+    result = {"seconds": to_table, "to_end": to_end, "trials": n_trials}
     return result | {"best_mse": float(best["val_mse_mean"]), "best_se": float(best["val_mse_se"])}
 
 
