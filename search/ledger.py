@@ -26,6 +26,8 @@ RUNNING = "running"
 PENDING = "pending"
 STOPPED = "stopped"
 ENDED = (FINISHED, DIVERGED, FAILED, STOPPED)
+DIVERGED_EPOCH = 10**9
+"""Later than any epoch that can be asked for."""
 _FIRST_FOLDS = """fold < coalesce(
     (SELECT json_extract(value, '$."search.n_splits"') FROM search WHERE key = 'definition'), 1000000000)"""
 """A trial's own folds: those of its repeats have the numbers that follow."""
@@ -150,12 +152,17 @@ class Ledger:
         }
 
     def repeated_epochs(self, trials: Iterable[str]) -> dict[str, int]:
-        """The last epoch that is recorded of each trial's repeats, 0 if there is none."""
+        """How far the repeats of trials are: the last epoch that is recorded, 0 if there is none.
+
+        Where one diverged there is nothing to go on with: then it is `DIVERGED_EPOCH`.
+        """
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT value, coalesce(max(epoch), 0) FROM json_each(?) LEFT JOIN "
-                f"(SELECT trial_id, epoch FROM epochs WHERE NOT {_FIRST_FOLDS}) ON trial_id = value GROUP BY value",
-                (json.dumps(list(trials)),),
+                "SELECT value, CASE WHEN count(epoch) > count(val_mse) THEN ? ELSE coalesce(max(epoch), 0) END "
+                "FROM json_each(?) LEFT JOIN "
+                f"(SELECT trial_id, epoch, val_mse FROM epochs WHERE NOT {_FIRST_FOLDS}) ON trial_id = value "
+                "GROUP BY value",
+                (DIVERGED_EPOCH, json.dumps(list(trials))),
             )
             return dict(rows.fetchall())
 
