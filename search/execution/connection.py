@@ -28,9 +28,11 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "30",
 }
-"""No chatter of Ray's, no files of its own, no usage reports; what is set already stays."""
+"""No chatter of Ray's, no files of its own, no usage reports, no waiting for one trial before the next is asked for;
+what is set already stays."""
 
 
 @contextmanager

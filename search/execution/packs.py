@@ -17,6 +17,8 @@ from ae_model.patience import Patience
 MAX_PACK_FLOP = 2e9
 """The most work of a pack in an epoch. A hundred epochs take some seconds of one core: enough to make a Tune trial's
 own cost small, little enough to keep all slots busy."""
+MAX_HALVED_PACK_FLOP = 4 * MAX_PACK_FLOP
+"""The same where packs are trained for a few epochs at a time, and shrink."""
 MAX_PADDING = 0.25
 """The part of a pack's work that may be spent on padding."""
 SECONDS_PER_STEP, SECONDS_PER_FLOP = 4e-5, 2.5e-11
@@ -58,12 +60,15 @@ class Pack:
         return self.first_fold > 0
 
 
-def make_packs(trials: Mapping[str, Configuration], *, n_rows: int) -> list[dict[str, Configuration]]:
+def make_packs(
+    trials: Mapping[str, Configuration], *, n_rows: int, max_flop: float = MAX_PACK_FLOP
+) -> list[dict[str, Configuration]]:
     """Trials grouped into packs, the pack with the most work first.
 
     Args:
         trials: The configurations by trial id.
         n_rows: The number of training rows of all folds together: what each parameter is multiplied with in an epoch.
+        max_flop: The most work of a pack in an epoch, unless one configuration has more.
 
     Returns:
         Each pack's configurations by trial id.
@@ -79,7 +84,7 @@ def make_packs(trials: Mapping[str, Configuration], *, n_rows: int) -> list[dict
         for trial_id in ids:
             candidate = [*pack, trial_id]
             sizes = [trials[member].layer_sizes for member in candidate]
-            if pack and (_flop(sizes, n_rows) > MAX_PACK_FLOP or padding_share(sizes) > MAX_PADDING):
+            if pack and (_flop(sizes, n_rows) > max_flop or padding_share(sizes) > MAX_PADDING):
                 packs.append(pack)
                 candidate = [trial_id]
             pack = candidate

@@ -25,8 +25,12 @@ PRIVATE_NAMES = (
     "ray._private.node.Node.dead_processes",
     "ray.job_config.JobConfig._runtime_env_has_working_dir",
     "ray.job_config.JobConfig._py_driver_sys_path",
+    "ray.tune.utils.object_cache._ObjectCache.cache_object",
+    "ray.tune.utils.object_cache._ObjectCache.flush_cached_objects",
 )
 """All that are used; `JobConfig`'s last one is an attribute of its objects."""
+
+MANY = 10**9
 
 
 def find(name: str) -> tuple[Any, str, Any]:
@@ -116,6 +120,32 @@ def on_loopback() -> Iterator[None]:
             del os.environ[name]
             if before is not None:
                 os.environ[name] = before
+
+
+@contextmanager
+def idle_workers_kept() -> Iterator[None]:
+    """Workers that Tune has no trial for at the moment stay until the search has ended.
+
+    It ends all but one of them, and at the end of each round there is no trial for any; to start one takes seconds.
+    """
+    keep = find("ray.tune.utils.object_cache._ObjectCache.cache_object")[2]
+    flush = find("ray.tune.utils.object_cache._ObjectCache.flush_cached_objects")[2]
+
+    def cache_object(cache: Any, key: Any, worker: Any) -> bool:
+        cache.increase_max(key, MANY)  # as if so many trials waited
+        try:
+            return bool(keep(cache, key, worker))
+        finally:
+            cache.decrease_max(key, MANY)
+
+    def flush_cached_objects(cache: Any, force_all: bool = False) -> Any:
+        return flush(cache, force_all=True) if force_all else iter(())
+
+    with (
+        _replaced("ray.tune.utils.object_cache._ObjectCache.cache_object", cache_object),
+        _replaced("ray.tune.utils.object_cache._ObjectCache.flush_cached_objects", flush_cached_objects),
+    ):
+        yield
 
 
 def dead_processes() -> set[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ae_model.configuration import Configuration
 from search.course import Course
-from search.execution.packs import Pack, epoch_seconds, make_packs
+from search.execution.packs import MAX_HALVED_PACK_FLOP, MAX_PACK_FLOP, Pack, epoch_seconds, make_packs
 from search.plan import Plan
 from search.rounds import Round
 
@@ -24,11 +24,10 @@ def make_round(
     """
     n_rows = plan.n_training_rows
     batches = [{t: course.trials[t] for t in asked.targets}] if asked.repeats else course.together
-    packs = [
-        _pack(plan, course, asked, members, deadline)
-        for batch in batches
-        for members in make_packs(batch, n_rows=n_rows)
-    ]
+    is_halved = plan.settings.search.pruning == "halving" and not asked.repeats
+    max_flop = MAX_HALVED_PACK_FLOP if is_halved else MAX_PACK_FLOP
+    together = [members for batch in batches for members in make_packs(batch, n_rows=n_rows, max_flop=max_flop)]
+    packs = [_pack(plan, course, asked, members, deadline) for members in together]
     busy = [pack for pack in packs if pack.targets]
     # Where the time may end at any moment, there is more to choose from if the quick ones come first.
     quick_first = plan.settings.search.time_budget_s is not None

@@ -7,6 +7,7 @@ import numpy as np
 
 from ae_model.errors import UserError
 from search.errors import SearchError
+from search.execution import ray_internals
 from search.execution.agenda import Agenda
 from search.execution.recorder import Heard, Recorder
 from search.execution.records import ValidationDesign, WorkerOptions
@@ -74,7 +75,8 @@ def run_packs(
             ),
         )
         try:
-            tuner.fit()
+            with ray_internals.idle_workers_kept():
+                tuner.fit()
         except tune.TuneError as error:
             reason = str(error).strip().split("\n")[-1]
             known = listener.error or searcher.error

@@ -72,9 +72,9 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             packs, others = make_round(plan, course, asked, clock.deadline(repeats=is_late or asked.repeats))
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
-            if asked.repeats:
-                recorded = ledger.repeated_epochs(asked.targets)
-            clear_checkpoints(options, [*packs, *others], recorded=recorded)
+            if asked is first:  # later, all that there are have been made in this run
+                recorded = ledger.repeated_epochs(asked.targets) if asked.repeats else recorded
+                clear_checkpoints(options, [*packs, *others], recorded=recorded)
             progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows)
             return packs
 

@@ -36,6 +36,8 @@ def train_pack(
     from ae_model.arithmetic import arithmetic  # torch takes seconds, which the driver need not wait for
 
     pack: Pack = config["job"].pack
+    if _is_over(pack):
+        return
     file = checkpoint_file(pack, options)
     try:
         with arithmetic(n_threads=options.n_threads, fp32_precision=design.fp32_precision):
@@ -74,11 +76,16 @@ def _train(
             if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
                 last_checkpoint = time.perf_counter()
-        if pack.deadline is not None and time.time() >= pack.deadline:
+        if _is_over(pack):
             break
     if unsent:
         _report(trial_ids, unsent, ended, seconds())
     save()  # from here it goes on where more epochs are asked for
+
+
+def _is_over(pack: Pack) -> bool:
+    """Whether no further epoch is to begin."""
+    return pack.deadline is not None and time.time() >= pack.deadline
 
 
 def _start(
