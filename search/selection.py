@@ -148,7 +148,7 @@ def select_winner(
 ) -> Selection:
     """Choose a winner among the trials that are finished, or have come some way and can still be finished.
 
-    Where trials were repeated on other folds, the winner is one of these, by the mean over all their folds; by
+    Where the best trials were repeated on other folds, the winner is one of these, by the mean over all their folds; by
     "target-fve" it need not be, as each trial is held against a number and not against the others.
 
     Args:
@@ -174,6 +174,8 @@ def select_winner(
     able = trials["val_mse_mean"].notna() & ~trials["status"].isin([DIVERGED, FAILED, STOPPED])
     ranked = trials[able]
     repeated = ranked["n_repeats"].to_numpy(np.int64) > 1
+    if not (trials.loc[trials["rank"] == 1, "n_repeats"] > 1).any():  # the best trials are not all repeated
+        repeated[:] = False
     ranked = ranked.assign(place=ranks(ranked["val_mse_mean"].to_numpy(np.float64), repeated), repeated=repeated)
     ranked = ranked.sort_values(["place", "number"])
     if ranked.empty:

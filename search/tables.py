@@ -96,7 +96,7 @@ def load_trials(directory: str | Path) -> pd.DataFrame:
     trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
     trials = trials.join(summary, on="trial_id")
     mean = trials["val_mse_mean"].where(trials["status"] == FINISHED)
-    trials["rank"] = ranks(mean.to_numpy(), trials["n_repeats"].to_numpy(np.float64) > 1)
+    trials["rank"] = ranks(mean.to_numpy(), _decided_by_repeats(trials, epochs, n_splits))
     integers = dict.fromkeys(("schedule_epochs", "epochs", "rung", "n_repeats", "best_epoch", "rank"), "Int64")
     return trials.astype(integers)[TRIAL_COLUMNS]
 
@@ -135,7 +135,7 @@ def ranks(val_mse_mean: np.ndarray, repeated: np.ndarray | None = None) -> np.nd
 
     Args:
         val_mse_mean: Mean validation MSE of each trial.
-        repeated: Whether each trial's mean is over repeats; none is if None.
+        repeated: Whether each trial comes first because its mean is over repeats; none does if None.
 
     Example:
         >>> ranks(np.array([0.3, np.nan, 0.1, 0.1 + 1e-9]))
@@ -235,11 +235,7 @@ def _counting(epochs: pd.DataFrame, n_splits: int | None) -> pd.DataFrame:
 
 
 def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) -> pd.DataFrame:
-    # An epoch in which a fold diverged has no mean; the best epoch is one in which no fold did.
-    means = epochs.loc[epochs["fold"] == 0, ["trial_id", "epoch"]].assign(
-        mean=_of_folds(epochs, lambda rows, _: rows.mean(axis=1), "val_mse")
-    )
-    means["mean"] *= np.where(means["epoch"] == 0, 1 - START_GAIN, 1.0)
+    means = _means(epochs)
     best = means.loc[means.dropna().groupby("trial_id")["mean"].idxmin()].set_index("trial_id")["epoch"]
     folds = epochs.join(best.rename("best_epoch"), on="trial_id")
     folds = folds[folds["epoch"] == folds["best_epoch"]].drop(columns="epoch")
@@ -247,6 +243,33 @@ def _folds(epochs: pd.DataFrame, trials: pd.DataFrame, baselines: pd.DataFrame) 
         baselines, on=["code_size", "fold"], how="left"
     )
     return folds.sort_values(["number", "fold"], ignore_index=True).astype({"best_epoch": np.int64})
+
+
+def _means(epochs: pd.DataFrame) -> pd.DataFrame:
+    """The mean validation MSE of each trial and epoch, by which its best epoch is chosen: a start counts as lower."""
+    # An epoch in which a fold diverged has no mean; the best epoch is one in which no fold did.
+    means = epochs.loc[epochs["fold"] == 0, ["trial_id", "epoch"]].assign(
+        mean=_of_folds(epochs, lambda rows, _: rows.mean(axis=1), "val_mse")
+    )
+    means["mean"] *= np.where(means["epoch"] == 0, 1 - START_GAIN, 1.0)
+    return means
+
+
+def _decided_by_repeats(trials: pd.DataFrame, epochs: pd.DataFrame, n_splits: int | None) -> np.ndarray:
+    """Which trials were repeated; none, if one that was not is better by the first folds than all that were.
+
+    It is where a search was ended on its way through the repeats: the best trials are not all repeated then. One that
+    diverged when it was repeated had its turn.
+    """
+    repeated: np.ndarray = trials["n_repeats"].to_numpy(np.float64) > 1
+    if not repeated.any() or n_splits is None:
+        return repeated
+    lowest = _means(_counting(epochs[epochs["fold"] < n_splits], n_splits)).groupby("trial_id")["mean"].min()
+    by_first_folds = lowest.reindex(trials["trial_id"]).to_numpy()
+    diverged = epochs.loc[(epochs["fold"] >= n_splits) & epochs["val_mse"].isna(), "trial_id"]
+    others = ~repeated & (trials["status"] == FINISHED).to_numpy() & ~trials["trial_id"].isin(diverged).to_numpy()
+    best = by_first_folds[repeated].min() * (1 - ROUNDING)
+    return repeated & ~bool((by_first_folds[others] < best).any())
 
 
 def _of_folds(table: pd.DataFrame, function: Callable[..., np.ndarray], *columns: str) -> np.ndarray:

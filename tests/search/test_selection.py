@@ -16,7 +16,7 @@ from search.ledger import DIVERGED, FINISHED, STOPPED, Ledger
 from search.paired_test import SIGNIFICANCE
 from search.selection import RULES, Rule, Selection, select, select_again, select_winner
 from search.settings_files import parse_settings, to_toml
-from search.tables import TRIAL_COLUMNS
+from search.tables import TRIAL_COLUMNS, ranks
 
 DEFAULTS = Configuration(layer_sizes=(20, 8))
 """What is no matter of a choice."""
@@ -67,7 +67,9 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
             }
         )
         folds += [{"trial_id": name, "fold": k, "repeat": 0, "val_mse": float(value)} for k, value in enumerate(values)]
-    return pd.DataFrame(rows), pd.DataFrame(folds)
+    table = pd.DataFrame(rows)
+    finished = table["val_mse_mean"].where(table["status"] == "finished")
+    return table.assign(rank=ranks(finished.to_numpy(np.float64))), pd.DataFrame(folds)
 
 
 @pytest.mark.parametrize(("rule", "winner"), [("best", "best"), ("one-se", "border"), ("smallest-code", "small")])
@@ -285,7 +287,8 @@ def _repeats(values: np.ndarray, n_repeats: list[int], k: int = 5) -> tuple[pd.D
     """
     rows = {str(i): list(row[: n * k]) for i, (row, n) in enumerate(zip(values, n_repeats, strict=True))}
     trials, folds = _tables({name: (row, 2, 9, "finished") for name, row in rows.items()})
-    return trials.assign(n_repeats=n_repeats), folds.assign(repeat=folds["fold"] // k)
+    place = ranks(trials["val_mse_mean"].to_numpy(np.float64), np.array(n_repeats) > 1)
+    return trials.assign(n_repeats=n_repeats, rank=place), folds.assign(repeat=folds["fold"] // k)
 
 
 def test_the_winner_is_one_that_was_repeated(p_by_hand: Callable[[np.ndarray], float]) -> None:

@@ -14,6 +14,7 @@ from scipy import stats
 from ae_model import Configuration, EpochRecord, SymmetricAutoencoder
 from search.files import replace_file
 from search.ledger import DIVERGED, FINISHED, RUNNING, Ledger
+from search.selection import select_winner
 from search.tables import (
     configuration_labels,
     load_epochs,
@@ -410,6 +411,7 @@ def repeated(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray], np.ndarray]:
     generator = np.random.default_rng(3)
     reports = {name: _random_reports(seed, 6) for seed, name in enumerate(("deep", "shallow", "wide"))}
     reports["shallow"][..., 1] /= 100  # as if it were the best by far
+    reports["wide"][2, :, 1] = 1e-5  # but for one epoch of the first folds
     _write(tmp_path, reports, dict.fromkeys(reports, FINISHED))
     baseline = np.concatenate([BASELINE, generator.random((2, 2 * N_SPLITS))], axis=1)
     others = {name: generator.random((6, 2 * N_SPLITS, 4)).round(3) for name in ("deep", "wide")}
@@ -466,6 +468,29 @@ def test_trials_that_were_repeated_rank_first(repeated: tuple[Path, dict[str, np
     assert rank["shallow"] == 3
     assert means["shallow"] < means[["deep", "wide"]].min()
     assert rank["wide"] == (1 if means["wide"] < means["deep"] else 2)
+
+
+def test_a_better_trial_that_was_not_repeated(repeated: tuple[Path, dict[str, np.ndarray], np.ndarray]) -> None:
+    """Where a search was ended before its best trial was repeated, those that were do not come before it, nor win."""
+    directory, reports, _ = repeated
+    values = reports["shallow"][0]
+    record = EpochRecord(
+        epoch=7,
+        train_mse=values[:, 0],
+        val_mse=values[:, 1] / 1e6,
+        val_fve=values[:, 2],
+        dead_code_units=np.zeros(N_SPLITS, np.int64),
+    )
+    for status, expected in ((RUNNING, {"wide", "deep"}), (FINISHED, {"shallow"})):
+        with Ledger(directory) as ledger:
+            ledger.record("shallow", [record], host="node", fit_seconds=2.0, status=status)
+        trials = load_trials(directory)
+        assert trials.set_index("trial_id")["n_repeats"].to_dict() == {"deep": 2, "shallow": 1, "wide": 3}
+        assert set(trials.loc[trials["rank"] == 1, "trial_id"]) <= expected
+        assert select_winner(trials, load_folds(directory)).trial_id in expected
+    with Ledger(directory) as ledger:  # it had its turn, and diverged
+        _repeat(ledger, "shallow", np.where([False, True, False, False], np.nan, values)[np.newaxis], N_SPLITS)
+    assert select_winner(load_trials(directory), load_folds(directory)).trial_id in {"wide", "deep"}
 
 
 def test_repeats_that_the_first_folds_have_left_behind_do_not_count(
