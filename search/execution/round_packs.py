@@ -29,9 +29,14 @@ def make_round(
     together = [members for batch in batches for members in make_packs(batch, n_rows=n_rows, max_flop=max_flop)]
     packs = [_pack(plan, course, asked, members, deadline) for members in together]
     busy = [pack for pack in packs if pack.targets]
-    # Where the time may end at any moment, there is more to choose from if the quick ones come first.
-    quick_first = plan.settings.search.time_budget_s is not None
-    busy.sort(key=lambda pack: epoch_seconds(pack, n_rows), reverse=not quick_first)
+    # Where the time may end at any moment, there is more to choose from if the quick ones come first, and it is the best
+    # that are to be repeated.
+    place = {t: n for n, t in enumerate(asked.targets)}
+    if asked.repeats:
+        busy.sort(key=lambda pack: min(place[t] for t in pack.targets))
+    else:
+        quick_first = plan.settings.search.time_budget_s is not None
+        busy.sort(key=lambda pack: epoch_seconds(pack, n_rows), reverse=not quick_first)
     return busy, [pack for pack in packs if not pack.targets]
 
 
