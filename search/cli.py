@@ -301,7 +301,9 @@ def _seconds(text: str) -> float:
     parts = re.findall(r"(\d+(?:\.\d+)?)(s|min|h)", text)
     seconds = sum(float(number) * {"s": 1, "min": 60, "h": 3600}[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text.replace(" ", "") or not seconds > 0:
-        raise UserError(f"--budget must be a time like 90s, 10min or 1h30min, but is {text!r}.")
+        raise UserError(
+            f"--budget must be a time like 90s, 10min or 1h30min, but is {text!r}. Give a number and s, min or h."
+        )
     return seconds
 
 

@@ -29,8 +29,8 @@ def make_round(
     together = [members for batch in batches for members in make_packs(batch, n_rows=n_rows, max_flop=max_flop)]
     packs = [_pack(plan, course, asked, members, deadline) for members in together]
     busy = [pack for pack in packs if pack.targets]
-    # Where the time may end at any moment, there is more to choose from if the quick ones come first, and it is the best
-    # that are to be repeated.
+    # Where the time may end at any moment, there is more to choose from if the quick ones come first, and what is to
+    # be repeated first is the best.
     place = {t: n for n, t in enumerate(asked.targets)}
     if asked.repeats:
         busy.sort(key=lambda pack: min(place[t] for t in pack.targets))

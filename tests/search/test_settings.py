@@ -322,6 +322,43 @@ def test_two_ways_to_say_a_thing_in_two_layers(tmp_path: Path) -> None:
         load_settings(path, preset="reference")
 
 
+def test_a_budget() -> None:
+    """It prunes, repeats the best three, and lets Optuna look about where nobody says what is to be searched."""
+    settings = load_settings(budget_s=600)
+    search = settings.search
+    assert (search.algorithm, search.pruning, search.repeats, search.repeat_top) == ("tpe", "halving", 3, 3)
+    assert search.time_budget_s == 510
+    assert isinstance(settings.space.widths, LogUniform)
+    given = load_settings(overrides=["space.hidden=7"], budget_s=600)
+    assert (given.search.algorithm, given.search.pruning, given.space.hidden) == ("grid", "halving", ["7"])
+    once = load_settings(overrides=["search.repeats=1"], budget_s=600).search
+    assert (once.repeats, once.repeat_top, once.pruning) == (1, None, "halving")
+    asked = ["search.algorithm=smallest-code", "search.target_fve=0.9"]
+    smallest = load_settings(overrides=asked, budget_s=600).search
+    assert (smallest.pruning, smallest.repeats, smallest.time_budget_s) == ("none", 1, 510)
+    assert load_settings(overrides=["search.time_budget_s=5"], budget_s=600).search.time_budget_s == 5
+
+
+def test_the_rule_of_a_search_for_the_smallest_code() -> None:
+    """Its first target, unless another rule is asked for."""
+    asked = ["search.algorithm=smallest-code", "search.target_fve=[0.9, 0.8]"]
+    assert load_settings(overrides=asked).selection_rule == ("target-fve", 0.9)
+    assert load_settings(overrides=[*asked, "selection.rule=one-se"]).selection_rule == ("one-se", None)
+    other = ["selection.rule=target-fve", "selection.target_fve=0.7"]
+    assert load_settings(overrides=[*asked, *other]).selection_rule == ("target-fve", 0.7)
+    assert load_settings().selection_rule == ("best", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10min", 600), ("2h", 7200), ("1h30min", 5400), ("0.5h", 1800)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    """A number and its unit, or several."""
+    from search.cli import _seconds
+
+    assert _seconds(text) == seconds
+
+
 def test_a_preset_that_does_not_exist() -> None:
     """The message lists those that do."""
     with pytest.raises(UserError, match=r"^preset must be one of reference, but is 'best'\.") as caught:
