@@ -57,7 +57,9 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
         reasons = "; ".join(sorted({str(error) for error in trials["error"].dropna()}))
         reasons = reasons or ("the budget is too small" if is_bounded else "every trial diverged")
         raise SearchError(f"{directory}: no trial could be finished ({reasons}).")
-    selection = select(directory, finished_only=not is_bounded)
+    # Of a halving, those between two rungs are at another epoch than those that came to the end.
+    is_pruned = search.pruning != "none" and bool((trials["status"] == FINISHED).any())
+    selection = select(directory, finished_only=is_pruned or not is_bounded)
     picture = directory / "validation_mse.png"
     if not is_current(picture, directory / "trials.csv", directory / "selection.json"):
         from search import plots  # matplotlib takes a second to import, and torch two, which tables need not wait for
