@@ -10,6 +10,9 @@ from search.rounds import Rounds, bounded, halving, one_round, repeated
 from search.smallest_code import search_range
 from search.space import make_configurations
 
+REPEATS_PART = 0.25
+"""The part of a budget, in time or epochs, that is kept for the repeats, where there are any."""
+
 
 def make_rounds(plan: Plan) -> Rounds:
     """The rounds of a search, as the settings ask for them.
@@ -19,12 +22,13 @@ def make_rounds(plan: Plan) -> Rounds:
     """
     search = plan.settings.search
     rounds = _searched(plan, _trained(plan))
-    if search.repeats > 1:
-        rounds = repeated(rounds, plan.length, search.repeat_top)
-    if search.max_fold_epochs is not None:
-        rounds = bounded(
-            rounds, max_fold_epochs=search.max_fold_epochs, n_folds=search.n_splits, repeats=search.repeats
-        )
+    budget, n_repeats = search.max_fold_epochs, search.repeats - 1
+    for_repeats = int(REPEATS_PART * budget) if budget is not None and n_repeats else 0
+    if budget is not None:
+        rounds = bounded(rounds, max_fold_epochs=budget - for_repeats, n_folds=search.n_splits)
+    if n_repeats:
+        max_epochs = None if budget is None else for_repeats // (n_repeats * search.n_splits)
+        rounds = repeated(rounds, plan.length, search.repeat_top, max_epochs)
     return rounds
 
 

@@ -33,6 +33,7 @@ class Course:
         self._plan, self._rounds, self._ledger = plan, rounds, ledger
         self._stopped: dict[str, Stop] = {}
         self._round: Round | None = None
+        self._failed_before = {t for t, s in ledger.standing().items() if s.status == FAILED}
 
     def next(self) -> Round | None:
         """The next round that has something left to train; None if there is none.
@@ -95,6 +96,9 @@ class Course:
             reached = self._ledger.repeated_epochs(asked.targets)
             return {t: epoch for t, epoch in asked.targets.items() if reached[t] < epoch}
         self._enter_trials(asked)
+        again = self._failed_before.intersection(asked.targets)  # what failed is tried again, once in a run
+        self._failed_before -= again
+        self._ledger.set_status(again, PENDING)
         lengths = {t: self._plan.length(self.trials[t]) for t in asked.targets}
         is_patient = any(length.patience for length in lengths.values())
         standing = self._ledger.standing(self._plan.settings.search.min_gain if is_patient else None, asked.targets)

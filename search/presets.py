@@ -42,7 +42,10 @@ def budget_settings(seconds: float, given: Mapping[str, Any]) -> dict[str, dict[
     asked = given.get("search", {})
     if asked.get("algorithm") == "smallest-code":
         return {"search": search}
-    search |= {"pruning": "halving", "repeats": 3, "repeat_top": 3}
+    search |= {"repeats": 3, "repeat_top": 3}
+    schedules = given.get("space", {}).get("learning_rate_schedule", "constant")
+    if schedules in ("constant", ["constant"]):  # what a schedule is like on its way says little
+        search["pruning"] = "halving"
     if asked.get("repeats") == 1:
         del search["repeat_top"]
     if given.get("space") or "algorithm" in asked or find_spec("optuna") is None:

@@ -7,6 +7,7 @@ and sends it what the ledger has, round by round, until one comes up that is not
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from math import ceil, inf
 
 import numpy as np
@@ -97,7 +98,11 @@ def halving(
             break
         forecasts = {t: _forecast(outcomes[t], length[t]) for t in going}
         going = lowest(forecasts, ceil(len(going) / factor))
-        stopped = {t: Stop(rung=rung, forecast=value) for t, value in forecasts.items() if t not in set(going)}
+        stopped = {
+            t: Stop(rung=rung, forecast=value)
+            for t, value in forecasts.items()
+            if t not in set(going) and not _has_ended(outcomes[t], length[t])
+        }
         given_up |= stopped
         new = {}
     while revived := _better_than_all(going, given_up, outcomes):
@@ -128,17 +133,15 @@ def rung_epochs(last: int, *, factor: float, grace_period: int | None) -> list[i
     return [*rungs, last]
 
 
-def bounded(rounds: Rounds, *, max_fold_epochs: int, n_folds: int, repeats: int) -> Rounds:
+def bounded(rounds: Rounds, *, max_fold_epochs: int, n_folds: int) -> Rounds:
     """The same rounds until they have taken so many epochs of single folds; the last one is cut to what is left of it.
 
     The cut round takes each trial the same part of its way; where that is not an epoch, the smallest trials take one.
-    Repeats are trained only where all of them can be.
 
     Args:
         rounds: What is bounded.
         max_fold_epochs: The most epochs, each trial's counted once for each fold.
         n_folds: The number of folds that a trial is trained on.
-        repeats: How often its cross-validation is made where it is repeated.
     """
     reached: dict[str, int] = {}
     sizes: dict[str, int] = {}
@@ -147,22 +150,20 @@ def bounded(rounds: Rounds, *, max_fold_epochs: int, n_folds: int, repeats: int)
     try:
         asked = next(rounds)
         while True:
-            if asked.repeats:
-                if (cost := sum(asked.targets.values()) * (repeats - 1)) <= left:
-                    yield asked
-                    left -= cost
-                return outcomes
             sizes |= {t: c.n_parameters for t, c in asked.configurations.items()}
             way = {t: max(0, epoch - reached.get(t, 0)) for t, epoch in asked.targets.items()}
             is_last = sum(way.values()) > left
             if is_last:
                 way = _shortened(way, left, sizes)
+                if not any(way.values()):
+                    return outcomes
                 asked = replace(asked, targets={t: reached.get(t, 0) + n for t, n in way.items() if n})
             given = yield asked
             outcomes = {**outcomes, **given}
             if is_last:
                 return outcomes
-            ends = {t: int(given[t].epochs[-1]) if len(given[t].epochs) else 0 for t in given}
+            # What has failed has taken what it was given.
+            ends = {t: int(given[t].epochs[-1]) if len(given[t].epochs) else asked.targets[t] for t in given}
             left -= sum(max(0, ends[t] - reached.get(t, 0)) for t in ends)
             reached |= ends
             asked = rounds.send(given)
@@ -171,29 +172,33 @@ def bounded(rounds: Rounds, *, max_fold_epochs: int, n_folds: int, repeats: int)
         return outcomes
 
 
-def repeated(rounds: Rounds, lengths: Lengths, top: int | None) -> Rounds:
+def repeated(rounds: Rounds, lengths: Lengths, top: int | None, max_epochs: int | None = None) -> Rounds:
     """The same rounds, and one more: the repeats of the best trials that have come to their end.
 
     Args:
         rounds: What comes first.
         lengths: How long each trial is trained.
         top: How many; all if None.
+        max_epochs: How many epochs they may have together; the best come first.
     """
     trials: dict[str, Configuration] = {}
     outcomes = yield from _noting(rounds, trials)
-    yield repeats_round({t: o for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))}, top)
+    yield repeats_round({t: o for t, o in outcomes.items() if _has_ended(o, lengths(trials[t]))}, top, max_epochs)
     return outcomes
 
 
-def repeats_round(finished: Outcomes, top: int | None) -> Round:
+def repeats_round(finished: Outcomes, top: int | None, max_epochs: int | None = None) -> Round:
     """The repeats of the best of some trials, each for as many epochs as it was trained.
 
     Args:
         finished: What they gave.
         top: How many are repeated; all if None.
+        max_epochs: How many epochs they may have together; any number if None.
     """
     best = lowest({t: _lowest_mse(outcome) for t, outcome in finished.items()}, top or len(finished))
-    return Round(targets={t: int(finished[t].epochs[-1]) for t in best}, repeats=True)
+    epochs = [int(finished[t].epochs[-1]) for t in best]
+    n_affordable = sum(total <= (inf if max_epochs is None else max_epochs) for total in accumulate(epochs))
+    return Round(targets=dict(zip(best[:n_affordable], epochs, strict=False)), repeats=True)
 
 
 def _noting(rounds: Rounds, trials: dict[str, Configuration]) -> Rounds:

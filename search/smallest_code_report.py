@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from ae_model.pca import pca_fve
 from ae_model.scaling import fit_scaling
 from search.adaptive import measured_choices
 from search.algorithm import choices_at
 from search.intrinsic_dimension import intrinsic_dimensions
-from search.ledger import FINISHED
+from search.ledger import DIVERGED, FINISHED
 from search.plan import Plan
 from search.smallest_code import choice_labels
 from search.smallest_code_record import FILE_NAME, SmallestCode, smallest_code
@@ -25,11 +27,14 @@ def report_smallest_code(plan: Plan, directory: Path) -> SmallestCode | None:
     targets = plan.settings.search.target_fve
     assert targets is not None
     trials, folds = load_trials(directory), load_folds(directory)
-    finished = trials[trials["status"] == FINISHED]
+    finished = trials[trials["status"].isin([FINISHED, DIVERGED])]
+    folds = folds[folds["repeat"] == 0]  # the repeats came when the sizes were known
     fve = {
         str(trial_id): of_trial["val_fve"].to_numpy()
         for trial_id, of_trial in folds[folds["trial_id"].isin(finished["trial_id"])].groupby("trial_id", sort=False)
     }
+    nothing = np.full(len(plan.design.folds), np.nan)
+    fve |= dict.fromkeys(finished.loc[finished["status"] == DIVERGED, "trial_id"], nothing)
     choices = choices_at(plan)
     measured = measured_choices(choices, fve, sorted(set(finished["code_size"].astype(int))))
     if not any(measured):

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pyarrow import fs
 from safetensors import SafetensorError
 
@@ -57,6 +58,24 @@ class CheckpointFile:
         try:
             return safetensors.torch.load(content)
         except (ValueError, SafetensorError):
+            return None
+
+    def reached(self) -> tuple[int, list[int]] | None:
+        """The epoch of what was saved, and the numbers of the configurations in it, without reading the rest."""
+        try:
+            filesystem, folder = fs.FileSystem.from_uri(self._folder)
+            with filesystem.open_input_file(f"{folder}/{self.name}") as file:
+                length = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(length))
+
+                def integers(name: str) -> list[int]:
+                    assert header[name]["dtype"] == "I64"
+                    begin, end = header[name]["data_offsets"]
+                    file.seek(8 + length + begin)
+                    return [int(value) for value in np.frombuffer(file.read(end - begin), "<i8")]
+
+                return integers("epoch")[0], integers("configurations")
+        except (*_UNUSABLE, LookupError, AssertionError, TypeError, OverflowError, MemoryError):
             return None
 
     def save(self, state: "dict[str, Tensor]") -> None:
@@ -114,10 +133,9 @@ def clear_checkpoints(options: WorkerOptions, packs: Sequence[Pack], *, recorded
     for pack in packs:
         trial_ids = list(pack.trials)
         file = checkpoint_file(pack, options)
-        state = file.load()
-        if state is not None and {"epoch", "configurations"} <= state.keys():
+        if (saved := file.reached()) is not None:
             wanted = [(number, trial_id) for number, trial_id in enumerate(trial_ids) if trial_id in pack.targets]
-            going, epoch = state["configurations"].tolist(), int(state["epoch"])
+            epoch, going = saved
             if all(number in going and recorded.get(trial_id, 0) >= epoch for number, trial_id in wanted):
                 keep.add(file.name)
     _delete(options.checkpoint_folder, lambda info: info.base_name not in keep)

@@ -4,11 +4,10 @@ import time
 from collections.abc import Sequence
 
 from ae_model.configuration import EpochRecord
+from search.algorithm import REPEATS_PART
 from search.execution.recorder import Heard
 from search.ledger import Ledger
 
-REPEATS_PART = 0.25
-"""The part of the time that is kept for the repeats, where there are any."""
 BEAT_S = 1.0
 """Seconds between two notes in the ledger: what a killed search forgets of its time."""
 
@@ -31,6 +30,11 @@ class Clock:
     def seconds(self) -> float:
         """Seconds so far, in all runs."""
         return self._before + time.monotonic() - self._started
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is an end."""
+        return self._budget_s is not None
 
     def has_ended(self) -> bool:
         """Whether there is no time left."""

@@ -11,7 +11,7 @@ from search.execution.clock import Clock
 from search.execution.packs import Pack
 from search.execution.records import WorkerOptions
 from search.execution.round_packs import make_round
-from search.ledger import FAILED, PENDING, RUNNING, Ledger
+from search.ledger import PENDING, RUNNING, Ledger
 from search.monitor import Monitor
 from search.plan import Plan
 from search.tables import write_tables
@@ -32,15 +32,14 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         SearchError: If Ray itself, or the disk, cannot go on.
         KeyboardInterrupt: If the search was interrupted; what was reported is in the ledger.
     """
-    # What failed is tried again, once in a run.
-    standing = ledger.standing()
-    ledger.set_status([t for t, s in standing.items() if t in plan.trials and s.status == FAILED], PENDING)
+    # A driver that was killed has left them so.
+    ledger.set_status([t for t, s in ledger.standing().items() if s.status == RUNNING], PENDING)
     search = plan.settings.search
     clock = Clock(ledger, search.time_budget_s, repeats=search.repeats > 1)
     course = Course(plan, make_rounds(plan), ledger)
-    first = course.next()
-    if first is None or clock.has_ended():
-        progress.say("Nothing is left to train" if first is None else clock.text())
+    first = None if clock.has_ended() else course.next()
+    if first is None:
+        progress.say(clock.text() if clock.has_ended() else "Nothing is left to train")
         write_tables(directory)
         return
     resources = plan.settings.resources
@@ -65,16 +64,17 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         rounds = chain([first], iter(course.next, None))
 
         def next_round() -> list[Pack]:
-            is_late = clock.search_has_ended()
+            # A round may also end early because a worker's clock goes before ours.
+            is_late = clock.search_has_ended() or (clock.is_bounded and agenda.packs and course.rest() is not None)
             asked = (course.last_round() or course.rest()) if is_late else next(rounds, None)
             if asked is None or clock.has_ended():
                 return []
-            packs, others = make_round(plan, course, asked, clock.deadline(repeats=is_late or asked.repeats))
+            packs, others = make_round(plan, course, asked, clock.deadline(repeats=bool(is_late) or asked.repeats))
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
-            if asked is first:  # later, all that there are have been made in this run
-                recorded = ledger.repeated_epochs(asked.targets) if asked.repeats else recorded
-                clear_checkpoints(options, [*packs, *others], recorded=recorded)
+            if asked.repeats:
+                recorded = ledger.repeated_epochs(asked.targets)
+            clear_checkpoints(options, [*packs, *others], recorded=recorded)
             progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows)
             return packs
 

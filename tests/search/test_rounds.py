@@ -135,7 +135,7 @@ def test_a_bounded_search_keeps_to_its_fold_epochs(budget: int) -> None:
     """It trains no more epochs than there are, and with more of them it goes on from where it was."""
     bound = bounded(
         halving(TRIALS, lambda _: _length(27), factor=2, grace_period=3),
-        max_fold_epochs=budget, n_folds=3, repeats=1,
+        max_fold_epochs=budget, n_folds=3,
     )  # fmt: skip
     rounds = _play(bound, _levels(list(TRIALS)))
     reached: dict[str, int] = {}
@@ -150,7 +150,7 @@ def test_a_bounded_search_keeps_to_its_fold_epochs(budget: int) -> None:
 
 def test_a_budget_for_less_than_an_epoch_of_all_goes_to_the_smallest() -> None:
     """So there is always something to choose from."""
-    bound = bounded(one_round(TRIALS, lambda _: _length(9)), max_fold_epochs=9, n_folds=3, repeats=1)
+    bound = bounded(one_round(TRIALS, lambda _: _length(9)), max_fold_epochs=9, n_folds=3)
     (asked,) = _play(bound, _levels(list(TRIALS)))
     assert asked.targets == {"t00": 1, "t01": 1, "t02": 1}
 
