@@ -12,7 +12,7 @@ import pandas as pd
 from rich.console import Console
 
 from ae_model.errors import UserError
-from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING
+from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING, STOPPED
 from search.ledger_file import is_running
 from search.paired_test import SIGNIFICANCE, verdict
 from search.tables import ROUNDING, configuration_labels, load_epochs, load_trials
@@ -192,7 +192,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     console.print()
     console.print(model_summary(load_model(result.model_dir)))
     console.print()
-    console.print(trials_table(trials.sort_values(["rank", "number"]), 10))
+    console.print(trials_table(_in_order(trials), 10))
     if len(trials) > 10:
         console.print(f"… and {len(trials) - 10} more: ae-search trials {shlex.quote(str(result.directory))}")
     ended = Counter(trials["status"])
@@ -200,17 +200,17 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     if lost:
         console.print(f"{lost}: see the columns status and error of trials.csv")
     console.print()
-    console.print(selection_text(result.selection, trials))
-    console.print()
-    console.print(evaluation_text(result.evaluation))
-    console.print(beside_validation_text(result.selection, settings.search.n_splits))
-    console.print()
     directory = result.directory
     files = []
     if settings.search.algorithm == "smallest-code" and (directory / FILE_NAME).exists():
         console.print("\n".join(smallest_code_lines(SmallestCode.read(directory))))
         console.print()
         files = [("smallest_code.png ", "what each code size explains, beside PCA (also smallest_code.json)")]
+    console.print(selection_text(result.selection, trials))
+    console.print()
+    console.print(evaluation_text(result.evaluation))
+    console.print(beside_validation_text(result.selection, settings.search.n_splits))
+    console.print()
     for name, what in (
         *files,
         ("trials.csv        ", "one row per trial (also folds.csv, epochs.parquet)"),
@@ -221,6 +221,14 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     for advice in advise(result.trials, load_epochs(directory), result.selection, settings):
         console.print()
         console.print(advice.text(command))
+
+
+def _in_order(trials: pd.DataFrame) -> pd.DataFrame:
+    """The ranked ones, and then, each by their error, those that are on their way and those that were stopped."""
+    is_stopped = trials["status"] == STOPPED
+    order = trials.assign(is_stopped=is_stopped, error_so_far=trials["val_mse_mean"])
+    order = order.sort_values(["rank", "is_stopped", "error_so_far", "number"], na_position="last")
+    return order.drop(columns=["is_stopped", "error_so_far"])
 
 
 def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None = None, format_: str = "table") -> None:
@@ -243,7 +251,7 @@ def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None =
             f"sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}.",
             argument="sort",
         )
-    trials = trials.sort_values([sort, "number"] if sort != "number" else sort)
+    trials = _in_order(trials) if sort == "rank" else trials.sort_values([sort, "number"] if sort != "number" else sort)
     if format_ == "csv":
         print(trials.head(top or len(trials)).to_csv(index=False), end="")  # for a pipe, without rich's wrapping
     elif format_ == "json":

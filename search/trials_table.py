@@ -8,7 +8,7 @@ from rich.table import Table
 from search.ledger import ENDED, FINISHED, STOPPED
 from search.paired_test import verdict
 
-_CHOICES = ("hidden", "code", "start", "rate", "batch", "decay", "schedule", "dropout", "noise", "mask")
+_CHOICES = ("hidden", "code", "start", "rate", "batch", "decay", "schedule", "dropout", "noise", "mask", "repeats")
 """Columns of the table that are shown where they vary."""
 
 
@@ -41,6 +41,7 @@ def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
             f"{mse_text(mean)} ± {mse_text(se)}" if pd.notna(mean) else ""
             for mean, se in zip(trials["val_mse_mean"], trials["val_mse_se"], strict=True)
         ],
+        "repeats": _numbers(trials["n_repeats"], "d"),
         "FVE": _numbers(trials["val_fve_mean"], ".3f"),
         "PCA": ["" if pd.isna(mse) else mse_text(mse) for mse in trials["pca_val_mse_mean"]],
         "vs PCA": [

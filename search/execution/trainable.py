@@ -37,6 +37,7 @@ def train_pack(
 
     pack: Pack = config["job"].pack
     if _is_over(pack):
+        tune.report({"report": Report()})  # Tune prints a line of its own for a trial without any
         return
     file = checkpoint_file(pack, options)
     try:
@@ -78,8 +79,7 @@ def _train(
                 last_checkpoint = time.perf_counter()
         if _is_over(pack):
             break
-    if unsent:
-        _report(trial_ids, unsent, ended, seconds())
+    _report(trial_ids, unsent, ended, seconds())
     save()  # from here it goes on where more epochs are asked for
 
 

@@ -66,7 +66,9 @@ def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path:
         for panel in panels:
             panel.grid(visible=False, axis="y")
             panel.tick_params(axis="x", labelsize=SMALL + 1)
-        figure.suptitle(f"Cross-validated MSE of {_which(shown, ranked)}", x=0.01, ha="left")
+        n_others = len(trials) - len(ranked)
+        others = f"; {n_others:,} did not come to their end" if n_others else ""
+        figure.suptitle(f"Cross-validated MSE of {_which(shown, ranked)}{others}", x=0.01, ha="left")
         # What is in both panels, or in many rows, stands there once.
         handles = {
             label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
