@@ -66,6 +66,8 @@ class CheckpointFile:
             filesystem, folder = fs.FileSystem.from_uri(self._folder)
             with filesystem.open_input_file(f"{folder}/{self.name}") as file:
                 length = int.from_bytes(file.read(8), "little")
+                if length > file.size():
+                    return None
                 header = json.loads(file.read(length))
 
                 def integers(name: str) -> list[int]:

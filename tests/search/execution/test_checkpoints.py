@@ -123,6 +123,22 @@ def test_a_damaged_file_is_none(content: bytes | None, tmp_path: Path) -> None:
     assert set(safetensors.torch.load_file(path)) == {"x"}
     path.write_bytes(path.read_bytes()[:-7] if content is None else content)
     assert file.load() is None
+    assert file.reached() is None
+
+
+def test_how_far_a_file_is(tmp_path: Path) -> None:
+    """Its epoch, and who was still in training, are read without the rest of it."""
+    pack = CrossValidation(
+        VALUES, [Configuration(layer_sizes=(6, w, 2), batch_size=4) for w in (5, 4)], folds=FOLDS, max_epochs=[2, 5],
+        seed=1,
+    )  # fmt: skip
+    file = CheckpointFile(str(tmp_path), ["a", "b"], {})
+    assert file.reached() is None
+    reached = []
+    for _ in pack:
+        file.save(pack.state())
+        reached.append(file.reached())
+    assert reached == [(1, [0, 1]), (2, [0, 1]), (3, [1]), (4, [1]), (5, [1])]
 
 
 def test_where_the_folder_is_not_seen_nothing_is_kept(tmp_path: Path) -> None:
