@@ -9,7 +9,7 @@ import pandas as pd
 
 from ae_model.configuration import PCA_OUTPUTS
 from search.commands import command_with, toml_value
-from search.ledger import FINISHED
+from search.ledger import FINISHED, STOPPED
 from search.lengths import DEFAULT_STEPS
 from search.paired_test import SIGNIFICANCE, corrected_p_value, p_value_of_repeats
 from search.selection import Selection
@@ -76,16 +76,18 @@ def advise(trials: pd.DataFrame, epochs: pd.DataFrame, selection: Selection, set
     if selection.trial_id not in set(finished["trial_id"]):
         return [with_a_larger_budget(trials, selection, settings.search)]
     winner = finished[finished["trial_id"] == selection.trial_id].iloc[0]
-    space = _as_searched(settings.space, finished)
+    space = _as_searched(settings.space, trials)
+    # What was stopped says nothing of what is at the edge of the space, only that it was tried.
+    is_pruned = bool((trials["status"] == STOPPED).any())
     longer = more_epochs(finished, epochs, selection, settings.search)
     overfits = against_overfitting(finished, epochs, winner, space)
     pieces = [
         longer,
         # A training that goes on, or that is held back, may still beat PCA; and larger rates are but a way to go on.
-        None if longer else beyond_pca(finished, winner, space, search_on=overfits is None),
+        None if longer else beyond_pca(finished, winner, space, trials, search_on=overfits is None),
         overfits,
-        None if overfits or longer else beyond_the_rates(finished, epochs, winner, space),
-        beyond_the_layers(finished, epochs, winner, space),
+        None if overfits or longer or is_pruned else beyond_the_rates(finished, epochs, winner, space),
+        None if is_pruned else beyond_the_layers(finished, epochs, winner, space),
         without_dead_units(finished, winner, space),
         None if longer else by_repeating(finished, selection, settings.search),
     ]
@@ -139,7 +141,7 @@ def with_a_larger_budget(trials: pd.DataFrame, selection: Selection, search: Sea
 
 
 def beyond_pca(
-    finished: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings, *, search_on: bool
+    finished: pd.DataFrame, winner: "pd.Series[Any]", space: SpaceSettings, tried: pd.DataFrame, *, search_on: bool
 ) -> Advice | None:
     """That no trial is significantly better than PCA of its code size, if so, and what was not tried yet.
 
@@ -147,6 +149,7 @@ def beyond_pca(
         finished: The finished trials.
         winner: The winner among them.
         space: What was searched.
+        tried: All trials, however far they came.
         search_on: Whether to propose something else to try.
     """
     better = (finished["val_mse_mean"] < finished["pca_val_mse_mean"]) & (finished["pca_p_value"] <= SIGNIFICANCE)
@@ -158,7 +161,7 @@ def beyond_pca(
     if len(set(space.init)) == 1 and space.output_activation in PCA_OUTPUTS:
         other = "the start at PCA" if space.init == ["random"] else "a random start"
         return Advice(finding=finding, aim=f"to try {other} too", changes={"space.init": ["pca", "random"]})
-    widest = max((width for hidden in _hidden(finished) for width in hidden), default=0)
+    widest = max((width for hidden in _hidden(tried) for width in hidden), default=0)
     if widest < 2 * int(str(winner["layer_sizes"]).split("-")[0]):
         width = 2 * widest or 64
         wider = (

@@ -14,7 +14,7 @@ from ae_model import Configuration, EpochRecord
 from search import SearchResult, load_epochs, load_folds, load_settings, load_trials
 from search.advice import Advice, advise
 from search.commands import toml_value
-from search.ledger import FINISHED, Ledger
+from search.ledger import FINISHED, PENDING, Ledger
 from search.lengths import DEFAULT_STEPS
 from search.selection import select_winner
 from search.settings import SearchSettings
@@ -45,6 +45,7 @@ def _advice(
     *,
     dead: float = 0.0,
     train: np.ndarray = PLATEAU,
+    stopped: Configuration | None = None,
 ) -> list[Advice]:
     """What a search is answered with, after checking that each command would be taken.
 
@@ -54,6 +55,7 @@ def _advice(
         settings: What was searched.
         dead: Units of each code.
         train: The curve of the training error of all trials.
+        stopped: One that was given up at the first rung, if any.
     """
     generator = np.random.default_rng(0)
     of_fold = 1 + 0.1 * np.arange(K)
@@ -74,6 +76,10 @@ def _advice(
                 for epoch, (value, train_value) in enumerate(zip(curve, train[: len(curve)], strict=True), 1)
             ]
             ledger.record(f"trial{number}", records, host="node", fit_seconds=1.0, status=FINISHED)
+        if stopped is not None:
+            ledger.enter_trials({f"trial{n}": c for n, c in enumerate(trials)} | {"stopped": stopped})
+            ledger.record("stopped", records[:3], status=PENDING)
+            ledger.note_stopped({"stopped": (1, 0.2)})
     table, epochs = load_trials(directory), load_epochs(directory)
     pieces = advise(table, epochs, select_winner(table, load_folds(directory)), parsed)
     for piece in pieces:
@@ -283,6 +289,14 @@ def test_a_search_that_does_not_beat_pca(tmp_path: Path, level: float) -> None:
     assert piece.text() == (
         "Nothing here beats PCA significantly: PCA with 4 components may be all that this data needs."
     )
+
+
+def test_what_was_stopped_was_tried(tmp_path: Path) -> None:
+    """Where PCA is not beaten, layers wider than the widest that was tried are proposed, although it was given up."""
+    wide = replace(NARROW, layer_sizes=(20, 32, 4))
+    settings = {**SETTINGS, "space": {"hidden": ["8", "32"]}}
+    (piece,) = _advice(tmp_path, {NARROW: (1.0, PLATEAU)}, settings, stopped=wide)
+    assert piece.changes == {"space.hidden": ["8", "32", "64"]}
 
 
 def test_overfitting_goes_before_wider_layers(tmp_path: Path) -> None:
