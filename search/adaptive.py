@@ -7,9 +7,8 @@ import numpy as np
 
 from ae_model.configuration import Configuration
 from search.ledger import Outcome
-from search.rounds import Lengths, Rounds, expected_mse
+from search.rounds import Lengths, Rounds, best_epoch, expected_mse
 from search.smallest_code import next_sizes
-from search.tables import START_GAIN
 
 Trials = Mapping[str, Configuration]
 """Configurations by trial id."""
@@ -107,8 +106,8 @@ def measured_choices(
 
 def best_fve(outcome: Outcome) -> np.ndarray:
     """The FVE of each fold at a trial's best epoch; NaN where it diverged or failed."""
-    if not len(outcome.epochs) or not np.isfinite(outcome.val_mse).all():
+    best = best_epoch(outcome)
+    if best is None:
         return np.full(max(outcome.val_fve.shape[1], 1), np.nan)
-    judged = np.where(outcome.epochs == 0, 1 - START_GAIN, 1.0) * outcome.curve()
-    best: np.ndarray = outcome.val_fve[int(judged.argmin())]
-    return best
+    fve: np.ndarray = outcome.val_fve[best]
+    return fve

@@ -26,11 +26,21 @@ RUNNING = "running"
 PENDING = "pending"
 STOPPED = "stopped"
 ENDED = (FINISHED, DIVERGED, FAILED, STOPPED)
-DIVERGED_EPOCH = 10**9
-"""Later than any epoch that can be asked for."""
-_FIRST_FOLDS = """fold < coalesce(
-    (SELECT json_extract(value, '$."search.n_splits"') FROM search WHERE key = 'definition'), 1000000000)"""
-"""A trial's own folds: those of its repeats have the numbers that follow."""
+NEVER = 10**9
+"""More than any number of epochs, or of folds."""
+_ALL_STANDING = """
+SELECT trial_id, status, coalesce(max(epoch), 0) FROM trials
+LEFT JOIN (SELECT trial_id, epoch FROM epochs WHERE fold < :n_splits) USING (trial_id)
+GROUP BY trial_id ORDER BY number
+"""
+_STANDING = """
+SELECT trial_id, status, coalesce(max(epoch), 0) FROM trials
+LEFT JOIN (
+    SELECT trial_id, epoch FROM epochs
+    WHERE fold < :n_splits AND trial_id IN (SELECT value FROM json_each(:trials))
+) USING (trial_id)
+WHERE trial_id IN (SELECT value FROM json_each(:trials)) GROUP BY trial_id ORDER BY number
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,15 +140,10 @@ class Ledger:
             min_gain: What a gain is, as in `Patience`; if None, epochs without one are not counted.
             trials: The ids of the trials; all if None.
         """
+        statement = _ALL_STANDING if trials is None else _STANDING
+        values = {"n_splits": self._n_splits(), "trials": json.dumps(list(trials or ()))}
         with self._transaction() as connection:
-            ids = None if trials is None else json.dumps(list(trials))
-            chosen = "1" if ids is None else "trial_id IN (SELECT value FROM json_each(:ids))"
-            rows = connection.execute(
-                "SELECT trial_id, status, coalesce(max(epoch), 0) FROM trials "
-                f"LEFT JOIN (SELECT trial_id, epoch FROM epochs WHERE {_FIRST_FOLDS} AND {chosen}) USING (trial_id) "
-                f"WHERE {chosen} GROUP BY trial_id ORDER BY number",
-                {"ids": ids},
-            ).fetchall()
+            rows = connection.execute(statement, values).fetchall()
         outcomes = {} if min_gain is None else self.outcomes({trial_id: 10**9 for trial_id, _, _ in rows})
         return {
             trial_id: Standing(
@@ -154,25 +159,26 @@ class Ledger:
     def repeated_epochs(self, trials: Iterable[str]) -> dict[str, int]:
         """How far the repeats of trials are: the last epoch that is recorded, 0 if there is none.
 
-        Where one diverged there is nothing to go on with: then it is `DIVERGED_EPOCH`.
+        Where one diverged there is nothing to go on with: then it is `NEVER`.
         """
+        n_splits = self._n_splits()
         with self._transaction() as connection:
             rows = connection.execute(
                 "SELECT value, CASE WHEN count(epoch) > count(val_mse) THEN ? ELSE coalesce(max(epoch), 0) END "
                 "FROM json_each(?) LEFT JOIN "
-                f"(SELECT trial_id, epoch, val_mse FROM epochs WHERE NOT {_FIRST_FOLDS}) ON trial_id = value "
-                "GROUP BY value",
-                (DIVERGED_EPOCH, json.dumps(list(trials))),
+                "(SELECT trial_id, epoch, val_mse FROM epochs WHERE fold >= ?) ON trial_id = value GROUP BY value",
+                (NEVER, json.dumps(list(trials)), n_splits),
             )
             return dict(rows.fetchall())
 
     def outcomes(self, targets: Mapping[str, int]) -> dict[str, Outcome]:
         """What trials have given with their first folds, each up to an epoch."""
+        n_splits = self._n_splits()
         with self._transaction() as connection:
             rows = connection.execute(
                 "SELECT trial_id, epoch, val_mse, val_fve FROM json_each(?) JOIN epochs ON trial_id = key "
-                f"WHERE epoch <= json_each.value AND {_FIRST_FOLDS} ORDER BY trial_id, epoch, fold",
-                (json.dumps(dict(targets)),),
+                "WHERE epoch <= json_each.value AND fold < ? ORDER BY trial_id, epoch, fold",
+                (json.dumps(dict(targets)), n_splits),
             ).fetchall()
         by_trial: dict[str, list[tuple[int, float | None, float | None]]] = {trial_id: [] for trial_id in targets}
         for trial_id, *values in rows:
@@ -265,6 +271,11 @@ class Ledger:
                 "UPDATE trials SET status = ?, error = ?, ended_at = ? WHERE trial_id = ?",
                 (FAILED, error, time.time(), trial_id),
             )
+
+    def _n_splits(self) -> int:
+        """How many folds are a trial's own: those of its repeats have the numbers that follow."""
+        definition: Mapping[str, int] = self.get("definition") or {}
+        return definition.get("search.n_splits", NEVER)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -15,16 +15,19 @@ from search.ledger_file import connect, unreadable
 Rows = tuple[list[str], list[tuple[Any, ...]]]
 """Column names and rows."""
 
+_TRIALS = "SELECT trial_id, number, status, rung, forecast, fit_seconds, host, error FROM trials ORDER BY number"
+_TRIALS_BEFORE_3 = (
+    "SELECT trial_id, number, status, NULL AS rung, NULL AS forecast, fit_seconds, host, error FROM trials "
+    "ORDER BY number"
+)
+
 
 def read_trials(directory: str | Path) -> Rows:
     """One row per trial, in the order of their numbers: what is known of it besides its configuration and epochs."""
-    # A ledger of an earlier version gets its new columns from the next driver; readers change nothing.
     _, rows = read_ledger(directory, "SELECT name FROM pragma_table_info('trials')")
-    new = ", ".join(name if (name,) in rows else f"NULL AS {name}" for name in ("rung", "forecast"))
-    return read_ledger(
-        directory,
-        f"SELECT trial_id, number, status, {new}, fit_seconds, host, error FROM trials ORDER BY number",
-    )
+    # A ledger of an earlier version gets its new columns from the next driver; readers change nothing.
+    query = _TRIALS if ("rung",) in rows else _TRIALS_BEFORE_3
+    return read_ledger(directory, query)
 
 
 def read_epochs(directory: str | Path) -> Rows:

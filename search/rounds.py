@@ -17,7 +17,7 @@ from ae_model.patience import epochs_without_gain
 from search.forecast import HORIZON, forecast, lowest
 from search.ledger import DIVERGED, FAILED, Outcome, Standing
 from search.lengths import Length
-from search.tables import ROUNDING
+from search.tables import ROUNDING, START_GAIN
 
 GRACE_PART, MIN_GRACE = 27, 3
 """The first rung is at one part in so many of the epochs, and where they allow it not before so many: a trend cannot be
@@ -240,9 +240,20 @@ def _forecast(outcome: Outcome, length: Length) -> float:
     return forecast(outcome.curve(), int(outcome.epochs[0]), length.epochs)
 
 
+def best_epoch(outcome: Outcome) -> int | None:
+    """The place of a trial's best epoch among its epochs; None where it diverged or failed.
+
+    The start counts as lower by `START_GAIN`, as in the tables.
+    """
+    if not len(outcome.epochs) or not np.isfinite(outcome.val_mse).all():
+        return None
+    return int((np.where(outcome.epochs == 0, 1 - START_GAIN, 1.0) * outcome.curve()).argmin())
+
+
 def _lowest_mse(outcome: Outcome) -> float:
-    """The lowest error of a trial so far, where its start counts as lower; infinite where it has none."""
-    return forecast(outcome.curve(), int(outcome.epochs[0]), last=0) if len(outcome.epochs) else inf
+    """The error of a trial's best epoch so far; infinite where there is none."""
+    best = best_epoch(outcome)
+    return inf if best is None else float(outcome.curve()[best])
 
 
 def _better_than_all(going: Sequence[str], given_up: Mapping[str, Stop], outcomes: Outcomes) -> list[str]:

@@ -493,7 +493,7 @@ def test_what_other_settings_left_unfinished_takes_no_part(
     narrower = _changed(settings, {"space": {"hidden": ["5"]}})
     result = run_search(narrower, results_dir=search_copy.parent)
     left = result.trials.set_index("trial_id").loc[ids[:2]]
-    assert left["status"].tolist() == ["running", "failed"]
+    assert left["status"].tolist() == ["pending", "failed"]
     assert left["error"].tolist()[1] == "why"
     assert result.selection.trial_id in ids[2:]
     assert (result.selection.n_finished, result.selection.n_unfinished) == (2, 0)
