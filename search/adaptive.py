@@ -69,8 +69,9 @@ def smallest_code_rounds(
         guesses: Where to begin, for each target.
     """
     outcomes: dict[str, Outcome] = {}
+    sizes = {1}
     while True:
-        measured = measured_choices(choices_at, {t: best_fve(o) for t, o in outcomes.items()}, range(1, high + 1))
+        measured = measured_choices(choices_at, {t: best_fve(o) for t, o in outcomes.items()}, sorted(sizes))
         wanted: dict[int, list[int]] = defaultdict(list)
         for choice, of_choice in enumerate(measured):
             for size in next_sizes(of_choice, targets, low=1, high=high, guesses=guesses):
@@ -84,6 +85,7 @@ def smallest_code_rounds(
             if number in choices
         }
         outcomes |= yield from train(new)
+        sizes |= set(wanted)
 
 
 def measured_choices(

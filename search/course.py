@@ -28,11 +28,10 @@ class Course:
         """The epoch that each was to reach before the round."""
         self.left: Mapping[str, int] = {}
         """What of the round is still to be trained."""
-        self.number = 0
-        """Which round it is, counted from 1."""
         self._plan, self._rounds, self._ledger = plan, rounds, ledger
         self._stopped: dict[str, Stop] = {}
         self._round: Round | None = None
+        self._unnoted: set[str] = set()
         self._failed_before = {t for t, s in ledger.standing().items() if s.status == FAILED}
 
     def next(self) -> Round | None:
@@ -46,7 +45,6 @@ class Course:
             except StopIteration:
                 self._note(None)
                 return None
-            self.number += 1
             self._enter(asked)
             self.left = self._still_left(asked)
             if self.left:
@@ -66,7 +64,6 @@ class Course:
         if not finished:
             return None
         asked = repeats_round(self._ledger.outcomes(finished), search.repeat_top)
-        self.number += 1
         self._enter(asked)
         self.left = self._still_left(asked)
         return asked if self.left else None
@@ -87,6 +84,7 @@ class Course:
         for trial in asked.configurations:
             self.reached.setdefault(trial, 0)
         self._stopped |= asked.stopped
+        self._unnoted |= asked.targets.keys()
         for trial in asked.targets:
             self._stopped.pop(trial, None)
 
@@ -105,8 +103,10 @@ class Course:
         return {t: epoch for t, epoch in asked.targets.items() if not is_done(standing[t], epoch, lengths[t])}
 
     def _enter_trials(self, asked: Round) -> None:
-        if asked.configurations:
+        # Those of a batch that is there have their numbers: a long search has thousands of batches.
+        if asked.configurations.keys() - self._ledger.standing(None, asked.configurations).keys():
             self._ledger.enter_trials(self.trials)
+        if asked.configurations:
             enter_baselines(self._plan, self._ledger, [c.code_size for c in asked.configurations.values()])
 
     def _note(self, asked: Round | None) -> None:
@@ -115,16 +115,17 @@ class Course:
         ledger.note_stopped({t: (stop.rung, stop.forecast) for t, stop in self._stopped.items()})
         left = self.left if asked is not None and not asked.repeats else {}
         min_gain = self._plan.settings.search.min_gain
-        standing = ledger.standing(min_gain, self.trials)
+        standing = ledger.standing(min_gain, self._unnoted)
         ledger.set_status([t for t in left if standing[t].status == FINISHED], PENDING)
         complete = [
             t
-            for t, c in self.trials.items()
+            for t, of_trial in standing.items()
             if t not in left
-            and standing[t].status not in ENDED
-            and is_done(standing[t], (length := self._plan.length(c)).epochs, length)
+            and of_trial.status not in ENDED
+            and is_done(of_trial, (length := self._plan.length(self.trials[t])).epochs, length)
         ]
         ledger.set_status(complete, FINISHED)
+        self._unnoted = set()
 
     def _outcomes(self, asked: Round) -> Outcomes:
         """What the trials of a round have given in it."""

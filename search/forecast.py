@@ -1,4 +1,4 @@
-"""Which trials are worth more epochs: a forecast of each curve, and the trials whose forecasts are the lowest."""
+"""Which trials are worth more epochs: a forecast of each curve, and the trials with the lowest."""
 
 import math
 from collections.abc import Mapping
@@ -48,29 +48,11 @@ def forecast(curve: Float[np.ndarray, " epochs"], first_epoch: int, last: int) -
     return float(curve[-1]) * math.pow(min(HORIZON, last / reached), min(slope, 0.0))
 
 
-def survivors(
-    curves: Mapping[str, Float[np.ndarray, " epochs"]], n: int, first_epochs: Mapping[str, int], last: Mapping[str, int]
-) -> list[str]:
-    """The ids of the n trials with the lowest forecasts, the lowest first; fewer where fewer have not diverged.
-
-    Where forecasts differ by rounding, as those of trials that do not leave PCA, the ids decide: the order in which
-    trials are given never does.
-
-    Args:
-        curves: Of each trial the validation MSE of its epochs, as `forecast` takes it.
-        n: How many go on.
-        first_epochs: The epoch of each curve's first value.
-        last: The epoch that each trial is to reach in the end.
-
-    Example:
-        >>> survivors({"b": np.ones(3), "a": np.ones(3)}, 1, dict.fromkeys("ab", 1), dict.fromkeys("ab", 81))
-        ['a']
-    """
-    return lowest({t: forecast(curve, first_epochs[t], last[t]) for t, curve in curves.items()}, n)
-
-
 def lowest(values: Mapping[str, float], n: int) -> list[str]:
-    """The ids of the n lowest values, the lowest first, without those that are not finite; ids decide between equals.
+    """The ids of the n lowest values, the lowest first, without those that are not finite.
+
+    Where values differ by rounding, as those of trials that do not leave PCA, the ids decide: the order in which trials
+    are given never does.
 
     Example:
         >>> lowest({"c": 1.0, "b": 1.0 + 1e-9, "a": 2.0, "d": math.inf}, 3)

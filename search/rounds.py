@@ -98,10 +98,11 @@ def halving(
             break
         forecasts = {t: _forecast(outcomes[t], length[t]) for t in going}
         going = lowest(forecasts, ceil(len(going) / factor))
+        others = forecasts.keys() - set(going)
         stopped = {
             t: Stop(rung=rung, forecast=value)
             for t, value in forecasts.items()
-            if t not in set(going) and not _has_ended(outcomes[t], length[t])
+            if t in others and not _has_ended(outcomes[t], length[t])
         }
         given_up |= stopped
         new = {}
@@ -215,8 +216,8 @@ def _noting(rounds: Rounds, trials: dict[str, Configuration]) -> Rounds:
 
 def _shortened(way: Mapping[str, int], left: int, sizes: Mapping[str, int]) -> dict[str, int]:
     """Ways that add up to what is left at most, each the same part of what it was."""
-    parts = (left / sum(way.values()), *(p / 1000 for p in range(1000, -1, -1)))
-    shortened = next(s for p in parts if sum((s := {t: int(n * p) for t, n in way.items()}).values()) <= left)
+    total = sum(way.values())
+    shortened = {t: n * left // total for t, n in way.items()}
     if any(shortened.values()):
         return shortened
     return dict.fromkeys(sorted(way, key=lambda t: (sizes[t], t))[:left], 1)
@@ -262,7 +263,7 @@ def _better_than_all(going: Sequence[str], given_up: Mapping[str, Stop], outcome
     One will do: once it has come to its end its result is at most what it was, and so not above the others'.
     """
     best = min((_lowest_mse(outcomes[t]) for t in going), default=inf)
-    others = {t: _lowest_mse(outcomes[t]) for t in given_up if t not in set(going)}
+    others = {t: _lowest_mse(outcomes[t]) for t in given_up.keys() - set(going)}
     return lowest({t: value for t, value in others.items() if value < best * (1 - ROUNDING)}, 1)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.forecast import HORIZON, forecast, survivors
+from search.forecast import HORIZON, forecast, lowest
 from search.tables import ROUNDING, START_GAIN
 
 LAST = 81
@@ -19,7 +19,7 @@ some_curves = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), curves,
 
 def chosen(by_trial: Mapping[str, np.ndarray], n: int) -> list[str]:
     """The survivors of random starts that are to reach the same epoch."""
-    return survivors(by_trial, n, dict.fromkeys(by_trial, 1), dict.fromkeys(by_trial, LAST))
+    return lowest({t: forecast(curve, 1, LAST) for t, curve in by_trial.items()}, n)
 
 
 @pytest.mark.parametrize("exponent", [-0.1, -0.7, -2.0])
@@ -115,8 +115,12 @@ def test_equals_are_chosen_by_their_ids() -> None:
 def test_trials_of_other_lengths_are_compared() -> None:
     """Rungs are proportional: each curve is drawn on by its own epochs."""
     by_trial = {"short": np.array([1.0, 0.5]), "long": np.arange(1.0, 11) ** -0.5}
-    assert survivors(by_trial, 1, {"short": 1, "long": 1}, {"short": 20, "long": 100}) == ["long"]
-    assert survivors(by_trial, 1, {"short": 1, "long": 1}, {"short": 20, "long": 10}) == ["long"]
+    assert lowest({"short": forecast(by_trial["short"], 1, 20), "long": forecast(by_trial["long"], 1, 100)}, 1) == [
+        "long"
+    ]
+    assert lowest({"short": forecast(by_trial["short"], 1, 20), "long": forecast(by_trial["long"], 1, 10)}, 1) == [
+        "long"
+    ]
 
 
 def test_a_steep_start_beats_a_flat_one_that_is_lower() -> None:
