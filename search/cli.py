@@ -99,9 +99,12 @@ def run(
     settings = _settings(settings_file, data, data_dir, preset, set_, None if budget is None else _seconds(budget))
     from search import console, run_search
     from search.directory import check_name
+    from search.presets import budget_text
 
     if name is not None:
         check_name(name)
+    if budget is not None:
+        print(budget_text(settings), file=sys.stderr)
     result = run_search(settings, name=name, results_dir=results_dir, address=address, fresh=fresh, verbose=True)
     console.print_result(result, ["ae-search", *sys.argv[1:]])
 

@@ -42,6 +42,7 @@ class Monitor:
         self._pack_of: Mapping[str, int] = {}
         self._epochs: dict[str, int] = {}
         self._remaining = Remaining(epochs=[], seconds=[])
+        self._budget_end: float | None = None
 
     def say(self, text: str) -> None:
         """Print a message of one line or more."""
@@ -80,6 +81,7 @@ class Monitor:
         trials: Sequence[str],
         standing: Mapping[str, Standing],
         n_rows: int,
+        budget_left_s: float | None = None,
     ) -> None:
         """Take note of a round of packs, and say what it is, unless it is the first.
 
@@ -88,8 +90,10 @@ class Monitor:
             trials: Ids of all trials that have come up so far.
             standing: How far each trial of the ledger is.
             n_rows: The number of training rows of all folds together.
+            budget_left_s: Seconds after which the search ends in any case; None if it is not bounded by time.
         """
         self._round += 1
+        self._budget_end = None if budget_left_s is None else time.monotonic() + budget_left_s
         asked = {trial_id: target for pack in packs for trial_id, target in pack.targets.items()}
         if self._round > 1:
             if not set(asked) <= set(self._labels):
@@ -148,11 +152,11 @@ class Monitor:
         else:  # of a pack whose trials all diverge or fail nothing more is heard
             self._remaining.reach(pack, min(self._epochs[t] for t in self._packs[pack].targets), now=now)
         if self._live is not None:
-            description = self._text(self._remaining.seconds(now))
+            description = self._text(now)
             self._live.update(self._live.task_ids[0], description=description, completed=sum(self._epochs.values()))
         elif now >= self._next_line:
             self._next_line = now + LINE_INTERVAL_S
-            self.say(self._text(self._remaining.seconds(now)))
+            self.say(self._text(now))
 
     def _round_text(
         self, packs: Sequence[Pack], asked: Mapping[str, int], trials: Sequence[str], standing: Mapping[str, Standing]
@@ -173,14 +177,17 @@ class Monitor:
             if math.isfinite(mean) and (self._best is None or mean < self._best[0]):
                 self._best = mean, trial_id
 
-    def _text(self, seconds_left: float | None) -> str:
+    def _text(self, now: float | None) -> str:
+        """Progress in a line; with the time that is left, if the moment is given."""
         counts = Counter(self._status.values())
         parts = [f"{sum(counts[status] for status in ENDED)}/{len(self._status)} trials done"]
         if counts[RUNNING]:
             parts.append(f"{counts[RUNNING]} running")
         if self._best is not None:
             parts.append(f"best so far {self._best[0]:.5f} ({self._labels[self._best[1]]})")
-        if seconds_left:
+        if now is not None and self._budget_end is not None:  # other rounds may follow, until then
+            parts.append(f"at most {_duration(max(self._budget_end - now, 0))} left")
+        elif now is not None and (seconds_left := self._remaining.seconds(now)):
             parts.append(f"about {_duration(seconds_left)} left")
         return ", ".join(parts)
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from search.settings import Range, SearchSettings
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "reference": {
         "data": {"scaling": "range"},
@@ -56,3 +58,27 @@ def budget_settings(seconds: float, given: Mapping[str, Any]) -> dict[str, dict[
         "learning_rate": {"low": 1e-4, "high": 1e-2},
     }
     return {"search": search | {"algorithm": "tpe"}, "space": space}
+
+
+def budget_text(settings: SearchSettings) -> str:
+    """What a search within a budget is going to do, in a line."""
+    search, space = settings.search, settings.space
+    ways = {
+        "grid": "every configuration of the space",
+        "random": "configurations drawn from the space",
+        "tpe": "suggestions by tpe",
+        "smallest-code": "bisection for the smallest code",
+    }
+    parts = [ways[search.algorithm]]
+    if search.algorithm == "tpe":
+        asked = {"depth": space.depth, "widths": space.widths, "learning_rate": space.learning_rate}
+        ranges = [f"{name} {r.low:g} to {r.high:g}" for name, r in asked.items() if isinstance(r, Range)]
+        parts[0] += f" ({', '.join(ranges)})" if ranges else ""
+    elif search.algorithm == "grid" and not space.model_fields_set and find_spec("optuna") is None:
+        parts[0] = "the default configurations (where Optuna is installed, suggestions in their place)"
+    if search.pruning != "none":
+        parts.append("halving")
+    if search.repeats > 1:
+        top = "all" if search.repeat_top is None else f"the best {search.repeat_top}"
+        parts.append(f"{search.repeats - 1} more cross-validations of {top}")
+    return f"Within {search.time_budget_s:g} s of training: {', '.join(parts)}"

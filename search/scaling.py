@@ -13,6 +13,14 @@ LEAST_IQR = 0.01
 """A column whose interquartile range is less than this, in scaled units, is squeezed by its extreme values."""
 MOST_IQRS = 1000
 """A value so many interquartile ranges from the median outweighs all that is usual, where these are the unit."""
+MOST_OF_VARIANCE = 0.2
+"""A value that makes more of a column's variance than this, far away and in few rows, is an error or a placeholder."""
+FAR_IQRS = 20
+"""So many interquartile ranges from the median is far."""
+FARTHER = 4
+"""A value so many times as far from the median as the next one does not belong to a long tail."""
+FEW_ROWS = 0.01
+"""So small a part of all rows is few."""
 _MAX_ROWS = 5000
 """So many rows say what the quartiles of a column are."""
 _MAX_NAMED = 3
@@ -34,7 +42,8 @@ def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
     """Notes on the columns of a table whose bulk is squeezed into next to nothing by a few extreme values.
 
     What is squeezed so hardly counts in any error, and is not learned. By "robust", where the bulk keeps its size, the
-    extreme values count for more than all else. Three columns are named and the others counted.
+    extreme values count for more than all else; by "standard", a single value may be a large part of the column's
+    variance, and so of its error. Three columns are named and the others counted.
     There is no note on images, nor on a column whose middle half is one value, such as sparse counts.
 
     Args:
@@ -54,27 +63,56 @@ def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
         squeezed = np.flatnonzero((high > low) & (largest * scale > MOST_IQRS))
     else:
         squeezed = np.flatnonzero((high > low) & ((high - low) * scale < LEAST_IQR))
+    said = {
+        int(column): _squeezed(values[:, column], median[column], high[column] - low[column], scaling)
+        for column in squeezed
+    }
+    if scaling == "standard":
+        said = _dominated(values, median, high - low) | said
+    names = dataset.feature_names
     notes = []
-    for column in squeezed[:_MAX_NAMED]:
-        of_column = values[:, column].astype(np.float64)
-        extreme = of_column[np.abs(of_column - median[column]).argmax()]
-        percent = 100 * (high[column] - low[column]) / np.ptp(of_column)
-        part = f"{percent:.1g}" if percent >= 0.001 else "less than 0.001"
-        names = dataset.feature_names
-        notes.append(
-            f"{dataset.name}, column {f'{column} (counted from 0)' if names is None else repr(names[column])}: a few "
-            f"extreme values (such as {extreme:.3g}) "
-            + (
-                "outweigh all other columns. "
-                if scaling == "robust"
-                else f"squeeze the middle half of all into {part} % of its range. "
-            )
-            + "Clean them, or leave the column out."
-        )
-    if len(squeezed) > _MAX_NAMED:
-        more = len(squeezed) - _MAX_NAMED
+    for column in sorted(said)[:_MAX_NAMED]:
+        name = f"{column} (counted from 0)" if names is None else repr(names[column])
+        notes.append(f"{dataset.name}, column {name}: {said[column]}")
+    if len(said) > _MAX_NAMED:
+        more = len(said) - _MAX_NAMED
         notes.append(f"{dataset.name}: extreme values do so in {more} more column{'s' * (more > 1)}.")
     return notes
+
+
+def _squeezed(values: np.ndarray, median: float, iqr: float, scaling: str) -> str:
+    of_column = values.astype(np.float64)
+    extreme = of_column[np.abs(of_column - median).argmax()]
+    percent = 100 * iqr / np.ptp(of_column)
+    part = f"{percent:.1g}" if percent >= 0.001 else "less than 0.001"
+    do = (
+        "outweigh all other columns"
+        if scaling == "robust"
+        else f"squeeze the middle half of all into {part} % of its range"
+    )
+    return f"a few extreme values (such as {extreme:.3g}) {do}. Clean them, or leave the column out."
+
+
+def _dominated(values: np.ndarray, median: np.ndarray, iqr: np.ndarray) -> dict[int, str]:
+    """Columns of whose variance one value is a large part, far from all others and in few rows: what to say of it."""
+    n_rows = len(values)
+    lowest, highest = values.min(axis=0), values.max(axis=0)
+    extreme = np.where(median - lowest > highest - median, lowest, highest)
+    distance = np.abs(extreme - median)
+    said = {}
+    for column in np.flatnonzero((iqr > 0) & (distance > FAR_IQRS * iqr)):
+        of_column = values[:, column].astype(np.float64)
+        n_extreme = int((of_column == extreme[column]).sum())
+        part = n_extreme * (extreme[column] - of_column.mean()) ** 2 / (n_rows * of_column.var())
+        others = np.abs(of_column[of_column != extreme[column]] - median[column]).max()
+        is_apart = distance[column] > FARTHER * others
+        if is_apart and n_extreme <= max(FEW_ROWS * n_rows, 1) and part > MOST_OF_VARIANCE:
+            rows = "one row" if n_extreme == 1 else f"{n_extreme} rows"
+            said[int(column)] = (
+                f"the value {extreme[column]:.5g}, in {rows}, makes {100 * part:.0f} % of its variance. "
+                "If it stands for what is missing or wrong, clean it, or leave the column out."
+            )
+    return said
 
 
 def _is_images(dataset: Dataset) -> bool:

@@ -45,9 +45,14 @@ def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
         "FVE": _numbers(trials["val_fve_mean"], ".3f"),
         "PCA": ["" if pd.isna(mse) else mse_text(mse) for mse in trials["pca_val_mse_mean"]],
         "vs PCA": [
-            "" if pd.isna(p_value) else "same" if p_value == 1 else verdict(mean - pca, p_value, "unsure")
-            for mean, pca, p_value in zip(
-                trials["val_mse_mean"], trials["pca_val_mse_mean"], trials["pca_p_value"], strict=True
+            # What was stopped on its way is not judged.
+            ""
+            if pd.isna(p_value) or status == STOPPED
+            else "same"
+            if p_value == 1
+            else verdict(mean - pca, p_value, "unsure")
+            for mean, pca, p_value, status in zip(
+                *(trials[name] for name in ("val_mse_mean", "pca_val_mse_mean", "pca_p_value", "status")), strict=True
             )
         ],
         "dead": _numbers(trials["dead_code_units_mean"], ".1f"),

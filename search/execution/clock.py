@@ -36,9 +36,13 @@ class Clock:
         """Whether there is an end."""
         return self._budget_s is not None
 
+    def seconds_left(self) -> float | None:
+        """Seconds until the end, at least 0; None if there is none."""
+        return None if self._budget_s is None else max(self._budget_s - self.seconds(), 0.0)
+
     def has_ended(self) -> bool:
         """Whether there is no time left."""
-        return self._budget_s is not None and self.seconds() >= self._budget_s
+        return self.seconds_left() == 0
 
     def search_has_ended(self) -> bool:
         """Whether what time there is left, if any, is for the repeats."""

@@ -75,7 +75,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             if asked.repeats:
                 recorded = ledger.repeated_epochs(asked.targets)
             clear_checkpoints(options, [*packs, *others], recorded=recorded)
-            progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows)
+            progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows, clock.seconds_left())
             return packs
 
         agenda = Agenda(next_round)

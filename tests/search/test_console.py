@@ -183,11 +183,15 @@ def test_what_is_known_of_the_others(searched: SearchResult) -> None:
 
 
 def test_a_stopped_trial_in_the_table(searched: SearchResult) -> None:
-    """Its status says after which rung, and at which epoch."""
+    """Its status says after which rung, and at which epoch; what it was like by then is not judged."""
     trials = searched.trials.copy()
+    trials["pca_p_value"] = 0.01
+    word = "worse" if trials.loc[0, "val_mse_mean"] > trials.loc[0, "pca_val_mse_mean"] else "better"
+    n_before = _text(trials).count(word)
     trials.loc[0, ["status", "rung", "epochs"]] = ["stopped", 2, 6]
     assert "stopped (rung 2, epoch 6)" in _text(trials)
     assert _text(trials).count("finished") == 3
+    assert _text(trials).count(word) == n_before - 1
 
 
 def test_the_test_mse_beside_the_cross_validated_one(searched: SearchResult) -> None:

@@ -83,6 +83,18 @@ def test_it_knows_what_was_found_before(ledger: Ledger, tmp_path: Path, capsys: 
     assert last == "6/6 trials done, best so far 0.20000 (6-4)"
 
 
+def test_with_a_budget_it_says_when_all_rounds_end(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the round still takes says little: others follow, until the time is spent."""
+    monitor = Monitor(enabled=True)
+    monitor.searching(tmp_path, list(TRIALS), ledger.standing(), dict.fromkeys(["a"], 4))
+    with monitor.training() as heard:
+        monitor.begin_round(_packs("a"), list(TRIALS), ledger.standing(), 30, budget_left_s=240.4)
+        heard("a", RUNNING, [_record(1, 0.5)])
+    assert "at most 4 min left" in capsys.readouterr().err
+
+
 def test_one_that_is_off_shows_nothing(ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Not a character."""
     monitor = Monitor(enabled=False)

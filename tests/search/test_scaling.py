@@ -1,6 +1,6 @@
 """search.scaling: what a search scales its data by, where nobody says so, and the notes on columns that this hurts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -143,3 +143,22 @@ def test_a_plan_carries_the_notes() -> None:
     assert plan.dataset.notes == tuple(squeezed_columns(dataset, "standard"))
     assert len(plan.dataset.notes) == 1
     assert plan.dataset.development is dataset.development
+
+
+@pytest.mark.parametrize(("rows", "cells"), [([7], "one row"), (range(3, 11), "8 rows")])
+def test_a_value_that_stands_for_what_is_missing_is_named(rows: Sequence[int], cells: str) -> None:
+    """By standard deviations it squeezes nothing into next to nothing, but is most of its column's error."""
+    values = np.random.default_rng(0).normal(size=(1000, 3))
+    values[list(rows), 1] = -99
+    (note,) = squeezed_columns(dataset_from_arrays(values, test=values[:5]), "standard")
+    assert f"column 1 (counted from 0): the value -99, in {cells}, makes " in note
+    assert note.endswith("If it stands for what is missing or wrong, clean it, or leave the column out.")
+
+
+def test_long_tails_and_rare_values_are_no_errors() -> None:
+    """Log-normal values, Student's t, a rare event and a frequent second value are what columns are like."""
+    chance = np.random.default_rng(0)
+    columns = [np.exp(chance.normal(size=500)), chance.standard_t(4, size=500), chance.random(500) < 0.005]
+    columns.append(np.where(chance.random(500) < 0.1, 40.0, chance.normal(size=500)))
+    values = np.column_stack(columns)
+    assert squeezed_columns(dataset_from_arrays(values, test=values[:5]), "standard") == []

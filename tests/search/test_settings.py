@@ -16,6 +16,7 @@ from ae_model.configuration import ACTIVATION_NAMES, ACTIVATION_RANGES, SCHEDULE
 from ae_model.errors import UserError
 from search import cli
 from search.pipeline import check_name, default_name
+from search.presets import budget_text
 from search.settings import DataSettings, LogUniform, SearchSection, SearchSettings, SpaceSettings, Uniform
 from search.settings_files import load_settings, parse_settings, search_settings, to_toml
 
@@ -337,6 +338,21 @@ def test_a_budget() -> None:
     smallest = load_settings(overrides=asked, budget_s=600).search
     assert (smallest.pruning, smallest.repeats, smallest.time_budget_s) == ("none", 1, 510)
     assert load_settings(overrides=["search.time_budget_s=5"], budget_s=600).search.time_budget_s == 5
+
+
+def test_what_a_budget_is_spent_on_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a line, by what was decided: with Optuna and without, and for what was asked."""
+    assert budget_text(load_settings(budget_s=600)) == (
+        "Within 510 s of training: suggestions by tpe (depth 0 to 2, widths 32 to 1024, learning_rate 0.0001 to 0.01), "
+        "halving, 2 more cross-validations of the best 3"
+    )
+    asked = ["search.algorithm=smallest-code", "search.target_fve=0.9"]
+    smallest = load_settings(overrides=asked, budget_s=60)
+    assert budget_text(smallest) == "Within 51 s of training: bisection for the smallest code"
+    given = load_settings(overrides=["space.hidden=7", "search.repeats=1"], budget_s=600)
+    assert budget_text(given) == "Within 510 s of training: every configuration of the space, halving"
+    monkeypatch.setattr("search.presets.find_spec", lambda _: None)
+    assert "where Optuna is installed" in budget_text(load_settings(budget_s=600))
 
 
 def test_the_rule_of_a_search_for_the_smallest_code() -> None:
