@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.datasets import load_iris
 
 from search import SearchResult, load_epochs, load_trials, parse_settings, run_search
 from search.smallest_code_record import SmallestCode
@@ -51,6 +52,27 @@ def test_halving(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     assert {tied["trial_id"] for tied in halved.selection.tied} <= set(trials.loc[trials["rank"].notna(), "trial_id"])
     again = _search(table_csv, tmp_path, "halved", **settings, search={"pruning": "halving"})
     pd.testing.assert_frame_equal(again.trials, trials)
+
+
+def test_who_was_stopped_too_early_is_trained_on(local_ray: None, tmp_path: Path) -> None:
+    """Of all that were stopped one had a lower error than those that finished: it goes on in its pack, and wins."""
+    settings = parse_settings(
+        {
+            "data": {"test_fraction": 0.2},
+            "bottleneck": {"code_sizes": [2]},
+            "space": {
+                "hidden": ["64", "128"], "init": ["random"], "learning_rate": [3e-4, 1e-3, 1e-2], "batch_size": [16]
+            },
+            "search": {"max_epochs": 81, "pruning": "halving"},
+        }
+    )  # fmt: skip
+    result = run_search(settings, data=load_iris().data, name="iris", results_dir=tmp_path)
+    finished = result.trials[result.trials["status"] == "finished"]
+    assert sorted(finished["epochs"]) == [81, 81], "the one that survived all rungs, and the one that was better"
+    stopped = result.trials[result.trials["status"] == "stopped"]
+    assert stopped["val_mse_mean"].min() > result.selection.val_mse_mean
+    epochs = load_epochs(result.directory).query("trial_id == @result.selection.trial_id")
+    assert epochs.groupby("fold")["epoch"].apply(list).tolist() == [list(range(1, 82))] * 5
 
 
 def test_more_epochs_than_before(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
