@@ -179,6 +179,17 @@ def trials(
 
 
 @app.command()
+def report(
+    directory: Directory,
+    umap: Annotated[bool, typer.Option("--umap", help="Draw the codes by UMAP, too; it takes seconds.")] = False,
+) -> None:
+    """Write report.html: all of a search on one page, also while it runs."""
+    from search.report import write_report
+
+    print(write_report(directory, umap=umap))
+
+
+@app.command()
 def select(directory: Directory, rule: RuleOption = None, target_fve: TargetOption = None) -> None:
     """Choose the winner of a search and write selection.json."""
     from search import console, load_trials

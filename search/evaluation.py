@@ -26,6 +26,7 @@ from search.examples import example_rows
 from search.execution.machine import usable_cpus
 from search.plan import load_data
 from search.settings import ARRAY_SOURCE, SearchSettings
+from search.test_codes import some_test_codes
 
 N_EXAMPLES = 10
 """How many reconstructions the picture shows."""
@@ -67,7 +68,12 @@ def evaluate_model(
         outputs = _outputs(trained, samples, pca)
     evaluation = _measured(outputs, trained, name, other_data=own is None)
     _draw(outputs, evaluation, trained, samples, own, model_dir)
-    evaluation.write(model_dir)  # last: where it is, the picture is too
+    if own is not None:
+        is_table = (samples.image_shape or trained.image_shape) is None
+        names = _names(trained, samples) if is_table else None
+        mse = outputs.squared.mean(axis=1)
+        some_test_codes(outputs.code, mse, samples.labels, samples.values, names).write(model_dir)
+    evaluation.write(model_dir)  # last: where it is, all else is too
     return evaluation
 
 
@@ -171,7 +177,7 @@ def _draw(
             titles=[title for _, title in examples],
         )
         return
-    names = trained.feature_names or samples.feature_names or [f"f{i}" for i in range(len(evaluation.per_feature_mse))]
+    names = _names(trained, samples)
     shown = np.arange(len(names))
     if own is not None:
         # A feature that is constant in the development set has no range that its error could be measured by.
@@ -182,6 +188,11 @@ def _draw(
         model_dir / f"feature_errors{evaluation.suffix}.png",
         scaling=evaluation.scaling,
     )
+
+
+def _names(trained: TrainedAutoencoder, samples: Samples) -> tuple[str, ...]:
+    """What the columns of a table are called, where they have names or not."""
+    return trained.feature_names or samples.feature_names or tuple(f"f{n}" for n in range(samples.values.shape[1]))
 
 
 def _n_threads(trained: TrainedAutoencoder) -> int:

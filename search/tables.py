@@ -115,7 +115,17 @@ def load_validation_curve(directory: str | Path, trial_id: str) -> pd.DataFrame:
         UserError: If the directory is not a search directory.
     """
     epochs = load_epochs(directory)
-    n_splits = _n_splits(directory) or epochs["fold"].nunique()
+    return validation_curve(epochs, trial_id, _n_splits(directory) or epochs["fold"].nunique())
+
+
+def validation_curve(epochs: pd.DataFrame, trial_id: str, n_splits: int) -> pd.DataFrame:
+    """`load_validation_curve` of epochs that were loaded before.
+
+    Args:
+        epochs: What `load_epochs` returned.
+        trial_id: The trial.
+        n_splits: The number of folds of one cross-validation.
+    """
     epochs = _counting(epochs[epochs["trial_id"] == trial_id], n_splits)
     return pd.DataFrame(
         {
