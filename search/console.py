@@ -213,6 +213,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     console.print()
     for name, what in (
         *files,
+        ("report.html       ", "all of it on one page, for any browser"),
         ("trials.csv        ", "one row per trial (also folds.csv, epochs.parquet)"),
         ("validation_mse.png", "the trials as a picture, beside PCA"),
         ("best/             ", "the model, evaluation.json and pictures"),

@@ -73,12 +73,14 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
             else f"Keeping {selection.label} as it starts: no epoch is better by 1 %"
         )
     model_dir = retrain_and_draw(directory, data=dataset, selection=selection)
+    evaluation = _evaluation(model_dir, dataset)
+    page = directory / "report.html"
+    if not is_current(page, directory / "trials.csv", directory / "selection.json", model_dir / "evaluation.json"):
+        from search.report import write_report
+
+        write_report(directory, at_work=False)
     return SearchResult(
-        directory=directory,
-        trials=trials,
-        selection=selection,
-        model_dir=model_dir,
-        evaluation=_evaluation(model_dir, dataset),
+        directory=directory, trials=trials, selection=selection, model_dir=model_dir, evaluation=evaluation
     )
 
 

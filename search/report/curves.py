@@ -45,7 +45,7 @@ def _learning_curves(facts: Facts) -> Figure | None:
         name = literal(trial["label"], 40)
         seen += curve["mean"].tolist()
         traces += [
-            band(x, short(low), short(high), colour, **group),
+            band(x, short(low), short(high), colour, 0.16 if is_winner else 0.07, **group),
             {
                 "type": "scatter",
                 "mode": "lines" if len(x) > 1 else "markers",

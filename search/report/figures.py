@@ -39,7 +39,7 @@ def short(values: Iterable[Any]) -> list[float | None]:
     return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in array]
 
 
-def pale(colour: str, opacity: float = 0.16) -> str:
+def pale(colour: str, opacity: float) -> str:
     """A colour like "#3d85d0", through which others can be seen."""
     return f"rgba({', '.join(str(int(colour[n : n + 2], 16)) for n in (1, 3, 5))}, {opacity:g})"
 
@@ -62,6 +62,8 @@ def log_axis(title: str, values: Iterable[Any]) -> dict[str, Any]:
     if not len(found):
         return axis(title)
     low, high = float(found.min()), float(found.max())
+    if high < 4 * low:
+        return axis(title, type="log")  # as on a linear one
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [step * 10.0**power for power in powers for step in (1, 2, 5) if low / 2 <= step * 10.0**power <= high * 2]
     if len(ticks) > _MAX_TICKS:
@@ -76,14 +78,16 @@ def _tick(value: float) -> str:
     return f"{value:g}"
 
 
-def band(x: list[Any], low: list[float | None], high: list[float | None], colour: str, **more: Any) -> dict[str, Any]:
+def band(
+    x: list[Any], low: list[float | None], high: list[float | None], colour: str, opacity: float = 0.16, **more: Any
+) -> dict[str, Any]:
     """The area between two curves."""
     return {
         "type": "scatter",
         "x": [*x, *reversed(x)],
         "y": [*high, *reversed(low)],
         "fill": "toself",
-        "fillcolor": pale(colour),
+        "fillcolor": pale(colour, opacity),
         "line": {"width": 0},
         "hoverinfo": "skip",
         "showlegend": False,

@@ -143,7 +143,7 @@ def _parallel_coordinates(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
                 {"label": _CHOICES[str(name)], "values": [places[str(value)] for value in values], **ticks_}
             )
     mse = trials["val_mse_mean"]
-    if mse.min() > 0:
+    if mse.max() > 4 * mse.min() > 0:
         scale = log_axis("", mse)
         ticks_ = {"tickvals": short(np.log10(scale["tickvals"])), "ticktext": scale["ticktext"]}
         dimensions.append({"label": "MSE", "values": short(np.log10(mse)), **ticks_})
