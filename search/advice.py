@@ -111,9 +111,11 @@ def more_epochs(
         changes["search.max_epochs"] = 2 * last
     if search.max_steps is not None or search.max_epochs is None:
         changes["search.max_steps"] = 2 * (search.max_steps or DEFAULT_STEPS)
+    one = len(finished) == 1
     where = f"epoch {last}" if (longest["epochs"] == last).all() else "their last epoch"
     return Advice(
-        finding=f"{len(falling)} of {len(finished)} trials still improve{'s' * (len(falling) == 1)} at {where}",
+        finding=f"{'The' if one else f'{len(falling)} of {len(finished)}'} trial{'s' * (not one)} still "
+        f"improve{'s' * (len(falling) == 1)} at {where}",
         aim="to go on",
         changes=changes,
     )

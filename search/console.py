@@ -150,17 +150,19 @@ def _beside_pca(e: "Evaluation") -> list[str]:
     ]
 
 
-def beside_validation_text(selection: "Selection", n_splits: int) -> str:
+def beside_validation_text(selection: "Selection", n_splits: int, test_mse: float) -> str:
     """What stands below the test MSE of a winner: the cross-validated one, and why the two may differ; two lines.
 
     Args:
         selection: The winner.
         n_splits: The number of folds that it was cross-validated with.
+        test_mse: What it is compared with.
     """
+    why = "so its error may be lower" if test_mse <= selection.val_mse_mean else "but these samples may be harder"
     mse = f"MSE {mse_text(selection.val_mse_mean)} ± {mse_text(selection.val_mse_se)}"
     return (
         f"  cross-validated: {mse}, by models that saw {n_splits - 1}/{n_splits} of the rows;\n"
-        f"  this one has seen all, {n_splits / (n_splits - 1):.3g} times as many, so its error may be lower"
+        f"  this one has seen all, {n_splits / (n_splits - 1):.3g} times as many, {why}"
     )
 
 
@@ -209,7 +211,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     console.print(selection_text(result.selection, trials))
     console.print()
     console.print(evaluation_text(result.evaluation))
-    console.print(beside_validation_text(result.selection, settings.search.n_splits))
+    console.print(beside_validation_text(result.selection, settings.search.n_splits, result.evaluation.mse))
     console.print()
     for name, what in (
         *files,

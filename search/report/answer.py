@@ -177,9 +177,8 @@ def _sentences(facts: Facts) -> list[str]:
     if facts.evaluation is not None:
         found = evaluation_text(facts.evaluation).splitlines()[-1].strip()
         texts.append(f"On the test set the model is {found}.".replace("is cannot", "cannot"))
-        texts.append(
-            _sentence(" ".join(beside_validation_text(s, s.n_splits or facts.settings.search.n_splits).split()))
-        )
+        beside = beside_validation_text(s, s.n_splits or facts.settings.search.n_splits, facts.evaluation.mse)
+        texts.append(_sentence(" ".join(beside.split())))
     return texts
 
 

@@ -14,7 +14,6 @@ from search.report.figures import (
     BLUE,
     FOREGROUND,
     GREY,
-    MSE_TITLE,
     ORANGE,
     Figure,
     axis,
@@ -65,7 +64,7 @@ def loss_figure(facts: Facts) -> Figure | None:
             "hovertemplate": "epoch %{x}: %{y:.5g}<extra>best epoch</extra>",
         },
     ]
-    seen = [*curve["mean"], *(losses["mse"].tail(len(losses) // 2)), facts.selection.pca_val_mse_mean]
+    seen = [*curve["mean"], *losses["mse"], facts.selection.pca_val_mse_mean]
     last = max([*x, facts.selection.best_epoch, 1])
     pca = short([facts.selection.pca_val_mse_mean] * 2)
     traces.append(
@@ -76,7 +75,7 @@ def loss_figure(facts: Facts) -> Figure | None:
         title="How it learned",
         caption="The model was trained on all development rows for as many epochs as were best in cross-validation.",
         data=traces,
-        layout={"xaxis": axis("epoch"), "yaxis": log_axis(MSE_TITLE, seen)},
+        layout={"xaxis": axis("epoch"), "yaxis": log_axis("MSE (scaled units²)", seen)},
     )
 
 
@@ -113,8 +112,8 @@ def error_figure(facts: Facts, feature_names: list[str] | None, image_shape: tup
             "hovertemplate": "row %{y}, column %{x}: %{z:.3g}<extra></extra>",
         }
         layout = {
-            "xaxis": axis("", constrain="domain", showticklabels=False),
-            "yaxis": axis("", autorange="reversed", scaleanchor="x", showticklabels=False),
+            "xaxis": axis("", constrain="domain", showticklabels=False, ticks="", showgrid=False),
+            "yaxis": axis("", autorange="reversed", scaleanchor="x", showticklabels=False, ticks="", showgrid=False),
         }
         caption = "Test MSE of each pixel, in scaled units²."
         return Figure(name="errors", title="Where the errors lie", caption=caption, data=[heatmap], layout=layout)
@@ -205,8 +204,8 @@ def code_figures(codes: TestCodes, *, umap: bool) -> list[Figure]:
                     }
                 ],
                 layout={
-                    "xaxis": axis("code unit", constrain="domain", type="category"),
-                    "yaxis": axis("", autorange="reversed", scaleanchor="x", type="category"),
+                    "xaxis": axis("code unit", constrain="domain", type="category", showgrid=False),
+                    "yaxis": axis("", autorange="reversed", scaleanchor="x", type="category", showgrid=False),
                 },
                 height=460,
             )

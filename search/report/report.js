@@ -41,7 +41,7 @@
       ...layout,
       margin: { l: 60, r: 20, t: 20, b: 60, ...layout.margin },
       legend: narrow()
-        ? { orientation: "h", y: -0.2, yanchor: "top", font: { size: 11 } }
+        ? { orientation: "h", y: -0.3, yanchor: "top", font: { size: 11 } }
         : { font: { size: 11 }, ...layout.legend },
     };
   }

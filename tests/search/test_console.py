@@ -196,13 +196,15 @@ def test_a_stopped_trial_in_the_table(searched: SearchResult) -> None:
 
 def test_the_test_mse_beside_the_cross_validated_one(searched: SearchResult) -> None:
     """Two lines: the interval with the part of the rows, and why the test set may say less."""
-    first, second = beside_validation_text(searched.selection, n_splits=5).splitlines()
     s = searched.selection
+    first, second = beside_validation_text(s, n_splits=5, test_mse=s.val_mse_mean).splitlines()
     assert (
         first
         == f"  cross-validated: MSE {s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}, by models that saw 4/5 of the rows;"
     )
     assert second == "  this one has seen all, 1.25 times as many, so its error may be lower"
+    _, higher = beside_validation_text(s, n_splits=5, test_mse=2 * s.val_mse_mean).splitlines()
+    assert higher == "  this one has seen all, 1.25 times as many, but these samples may be harder"
 
 
 @pytest.mark.parametrize("sort", ["rank", "number", "layer_sizes", "learning_rate", "error", "trial_id"])
