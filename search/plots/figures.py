@@ -1,5 +1,6 @@
 """What all pictures share: colours, style, ticks, and how they reach the disk."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def save(draw: Callable[[Figure], None], path: Path, size: tuple[float, float] =
         path: Where the picture is written.
         size: The picture's width and height in inches.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # Letters that the font lacks are drawn as boxes; a name in another script is no reason to warn.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
@@ -71,6 +74,7 @@ def log_ticks(axis: Axis) -> None:
 
 def literal(text: str, length: int = 30) -> str:
     """Any text, as matplotlib is to show it: shortened, and with dollars that open no formula."""
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return (text if len(text) <= length else text[: length - 1] + "…").replace("$", r"\$")
 
 

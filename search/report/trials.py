@@ -15,14 +15,19 @@ from search.report.figures import BLUE, FOREGROUND, GREY, Figure, axis, literal,
 
 MAX_DIFFERENCES = 40
 """So many differences from the winner are drawn."""
+MAX_KINDS = 12
+"""So many kinds of hidden layers have names of their own in a figure."""
 MAX_TICKS = 8
 """Values are named one by one on an axis where there are no more than so many."""
 MIN_FOR_IMPORTANCE = 8
 """From fewer trials nothing can be said of what matters."""
+MAX_FOR_IMPORTANCE = 200
+"""More trials than so many add to the time, and little to what is said."""
 _CHOICES = {
     "code_size": "code size",
     "hidden_depth": "hidden layers",
     "hidden_widths": "hidden widths",
+    "widest_hidden": "widest hidden layer",
     "hidden_activation": "hidden activation",
     "code_activation": "code activation",
     "init": "start",
@@ -35,7 +40,9 @@ _CHOICES = {
     "mask_fraction": "mask",
 }
 """What a configuration can differ in."""
-_LOGARITHMIC = ("code_size", "learning_rate", "batch_size")
+_LOGARITHMIC = ("code_size", "widest_hidden", "learning_rate", "batch_size")
+_OF_LAYERS = ("hidden_depth", "hidden_widths", "widest_hidden")
+"""What the layer sizes say already."""
 
 
 def trials_table(facts: Facts) -> dict[str, Any]:
@@ -59,7 +66,7 @@ def trials_table(facts: Facts) -> dict[str, Any]:
     varied = [
         (name, title, with_choices[name])
         for name, title in _CHOICES.items()
-        if name not in ("hidden_widths", "hidden_depth") and name in with_choices
+        if name not in _OF_LAYERS and name in with_choices
     ]
     results: list[tuple[str, str, Any]] = [
         ("best_epoch", "best epoch", trials["best_epoch"]),
@@ -90,9 +97,16 @@ def trials_table(facts: Facts) -> dict[str, Any]:
 
 
 def choices(trials: pd.DataFrame) -> pd.DataFrame:
-    """What the trials' configurations differ in, a column for each choice that varies."""
-    widths = ["-".join(str(sizes).split("-")[1:-1]) or "none" for sizes in trials["layer_sizes"]]
-    table = trials.assign(hidden_widths=widths)
+    """What the trials' configurations differ in, a column for each choice that varies.
+
+    Hidden widths are names where they are few, as in a grid, else the number of units of the widest layer, 1 if there
+    is none.
+    """
+    hidden = [str(sizes).split("-")[1:-1] for sizes in trials["layer_sizes"]]
+    names = ["-".join(sizes) or "none" for sizes in hidden]
+    are_few = len(set(names)) <= MAX_KINDS
+    widest = [max(map(int, sizes), default=1) for sizes in hidden]
+    table = trials.assign(hidden_widths=names if are_few else "", widest_hidden=1 if are_few else widest)
     for name in ("hidden_activation", "dropout"):  # which mean nothing without hidden layers
         table[name] = table[name].where(table["hidden_depth"] > 0)
     return table[[name for name in _CHOICES if len(set(table[name].dropna())) > 1]]
@@ -171,6 +185,9 @@ def _importance(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
     import optuna  # an extra, and slow to import
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    n_trials = len(trials)
+    every = -(-n_trials // MAX_FOR_IMPORTANCE)
+    trials, varied = trials.iloc[::every], varied.iloc[::every]
     space: dict[str, Any] = {}
     varied = varied.apply(lambda values: values.fillna(0) if values.dtype.kind in "iuf" else values.fillna("none"))
     for name in varied:
@@ -197,12 +214,13 @@ def _importance(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     names = list(found)[::-1]
+    which = f"{len(trials)} of the {n_trials} finished trials" if every > 1 else f"the {n_trials} finished trials"
     return Figure(
         name="importance",
         title="Which choice matters",
-        caption=f"Part of the variance of log MSE over the {len(trials)} finished trials that each choice explains "
-        "(functional ANOVA over a random forest, by Optuna). It speaks of the configurations that were tried and "
-        "finished: a choice whose good values alone were tried looks unimportant, and choices that go together share.",
+        caption=f"Part of the variance of log MSE over {which} that each choice explains (functional ANOVA over a "
+        "random forest, by Optuna). It speaks of the configurations that were tried and finished: a choice whose good "
+        "values alone were tried looks unimportant, and choices that go together share.",
         data=[
             {
                 "type": "bar",

@@ -106,7 +106,7 @@ def test_the_end_of_a_run(searched: SearchResult, capsys: pytest.CaptureFixture[
         "rank trial",
         selection_text(searched.selection, searched.trials),
         evaluation_text(searched.evaluation),
-        beside_validation_text(searched.selection, n_splits=3),
+        beside_validation_text(searched.selection, 3, searched.evaluation.mse),
         str(searched.directory / "trials.csv"),
     ]
     n_falling = len(falling_trials(load_epochs(searched.directory)))
@@ -129,7 +129,7 @@ def test_all_that_is_usual_fits_on_80_columns(searched: SearchResult) -> None:
     texts = [
         selection_text(searched.selection, searched.trials),
         evaluation_text(searched.evaluation),
-        beside_validation_text(searched.selection, n_splits=3),
+        beside_validation_text(searched.selection, 3, searched.evaluation.mse),
         model_summary(load_model(searched.model_dir)),
     ]
     assert max(len(line) for text in texts for line in text.splitlines()) <= 80

@@ -453,7 +453,9 @@ def test_where_features_lie(names: list[str], positions: list[float], label: str
     assert label in axis
 
 
-@pytest.mark.parametrize("name", ["paid in $, # or $", "$a_b$", "a_b^c", "%s {} <b>", "Größe"])
+@pytest.mark.parametrize(
+    "name", ["paid in $, # or $", "$a_b$", "a_b^c", "%s {} <b>", "Größe", "温度", "\x1b[31mred\x07\n"]
+)
 def test_any_column_name(tmp_path: Path, name: str) -> None:
     """What a formula or a format would give a meaning is a character like any other in the name of a feature."""
     plots.feature_errors(np.array([0.1, 0.2]), [name, "plain"], tmp_path / "errors.png")
