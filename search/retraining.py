@@ -106,7 +106,8 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
             "n_threads": settings.resources.cpus_per_trial,
         },
     )
-    for pattern in ("training_loss.*", "evaluation*.json", "reconstructions*.png", "feature_errors*.png"):
+    stale = ("training_loss.*", "evaluation*.json", "reconstructions*.png", "feature_errors*.png", "test_codes.*")
+    for pattern in stale:
         for path in target.glob(pattern):
             path.unlink()  # it is of the model that was here before
     save_model(target, trained)
