@@ -1,6 +1,7 @@
 """What the commands print: tables, the winner, the test result."""
 
 import json
+import math
 import os
 import shlex
 from collections import Counter
@@ -42,6 +43,7 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         f"  validation MSE {mse_text(s.val_mse_mean)} ± {mse_text(s.val_mse_se)}, FVE {s.val_fve_mean:.3f}, "
         f"best epoch {s.best_epoch}",
         *([f"  (± over {s.n_splits} folds, repeated {s.n_repeats} times)"] if s.n_repeats > 1 else []),
+        *_without_luck(s),
         f"  PCA at equal code size: MSE {mse_text(s.pca_val_mse_mean)}{_pca_verdict(s)}",
     ]
     if s.misses_target:
@@ -71,6 +73,16 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
         lines.append("  (each ± is a standard error over the folds; trials are compared fold by fold,")
         lines.append("  so that a difference can be certain although their ± overlap)")
     return "\n".join(lines)
+
+
+def _without_luck(s: "Selection") -> list[str]:
+    """The line of the error that the choice itself has no part in; none where it is not known, or there was none."""
+    if s.cross_fit_mse_mean is None or s.cross_fit_mse_se is None or s.cross_fit_fve_mean is None:
+        return []
+    if math.isclose(s.cross_fit_mse_mean, s.val_mse_mean, rel_tol=1e-4):
+        return []
+    mse = f"{mse_text(s.cross_fit_mse_mean)} ± {mse_text(s.cross_fit_mse_se)}"
+    return [f"  without the luck of being chosen: {mse}, FVE {s.cross_fit_fve_mean:.3f}"]
 
 
 def _candidates(s: "Selection") -> str:

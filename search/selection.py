@@ -10,11 +10,12 @@ import pandas as pd
 
 from ae_model.errors import UserError
 from search.comparison import compare
+from search.cross_fit import cross_fit
 from search.files import replace_file
 from search.ledger import DIVERGED, FAILED, FINISHED, STOPPED
 from search.paired_test import SIGNIFICANCE
 from search.settings_files import search_settings
-from search.tables import configuration_labels, load_folds, load_trials, ranks
+from search.tables import configuration_labels, load_epochs, load_folds, load_trials, ranks
 
 Rule = Literal["best", "one-se", "smallest-code", "target-fve"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code", "target-fve")
@@ -56,6 +57,11 @@ class Selection:
     """How many folds each of them has; None if a version that did not say wrote the file."""
     target_fve: float | None = None
     """By the rule "target-fve": the fraction of variance that was to be explained."""
+    cross_fit_mse_mean: float | None = None
+    """Mean of each fold's validation MSE of the trial and epoch that the other folds choose: without the luck that the
+    winner's own is lowest by. None for fewer than three folds, or in a file of older versions."""
+    cross_fit_mse_se: float | None = None
+    cross_fit_fve_mean: float | None = None
     verdict: str = ""
     """How the winner compares with all others, in words; empty where there are none, or in a file of older versions."""
 
@@ -123,7 +129,7 @@ def select(
     else:
         rule = "target-fve"
     try:
-        selection = select_winner(trials, load_folds(directory), rule or usual_rule, target_fve)
+        selection = select_winner(trials, load_folds(directory), rule or usual_rule, target_fve, load_epochs(directory))
     except UserError as error:
         raise UserError(f"{directory}: {error}", argument=error.argument) from error
     selection.write(directory)
@@ -144,7 +150,11 @@ def select_again(directory: str | Path) -> Selection:
 
 
 def select_winner(
-    trials: pd.DataFrame, folds: pd.DataFrame, rule: Rule = "best", target_fve: float | None = None
+    trials: pd.DataFrame,
+    folds: pd.DataFrame,
+    rule: Rule = "best",
+    target_fve: float | None = None,
+    epochs: pd.DataFrame | None = None,
 ) -> Selection:
     """Choose a winner among the trials that are finished, or have come some way and can still be finished.
 
@@ -160,6 +170,7 @@ def select_winner(
             "target-fve": the smallest code among the trials whose `val_fve_mean` is at least `target_fve`, and of those
             the best; the best of all where none is.
         target_fve: What "target-fve" needs, in (0, 1).
+        epochs: What `load_epochs` returned; without it, the fields of `cross_fit` are None.
 
     Raises:
         UserError: If no trial has a complete epoch, or the rule has no target.
@@ -183,6 +194,11 @@ def select_winner(
     ranked = ranked.assign(label=configuration_labels(ranked))
     winner = _chosen(ranked, rule, target_fve)
     tied, n_better = _compare(ranked, folds, str(winner["trial_id"]))
+    n_splits = int(folds.loc[folds["repeat"] == 0, "fold"].nunique())
+    fitted = None
+    if epochs is not None:
+        candidates = ranked.assign(repeated=False)  # nor do repeats count there
+        fitted = cross_fit(epochs, candidates, lambda known: _chosen(known, rule, target_fve), n_splits)
     return Selection(
         rule=rule,
         trial_id=str(winner["trial_id"]),
@@ -199,10 +215,13 @@ def select_winner(
         n_unfinished=int((ranked["status"] != FINISHED).sum()),
         n_stopped=int((trials["status"] == STOPPED).sum()),
         n_repeats=int(winner["n_repeats"]),
-        n_splits=int(folds.loc[folds["repeat"] == 0, "fold"].nunique()),
+        n_splits=n_splits,
         target_fve=target_fve if rule == "target-fve" else None,
         n_better=n_better,
         tied=tied,
+        cross_fit_mse_mean=None if fitted is None else fitted.val_mse_mean,
+        cross_fit_mse_se=None if fitted is None else fitted.val_mse_se,
+        cross_fit_fve_mean=None if fitted is None else fitted.val_fve_mean,
         verdict=_verdict(len(ranked) - 1, n_tied=len(tied), n_better=n_better),
     )
 

@@ -103,11 +103,14 @@ def _cards(facts: Facts) -> list[Card]:
     folds = facts.folds[facts.folds["trial_id"] == s.trial_id]
     half = _half_width(s.val_mse_se, s.n_splits or facts.settings.search.n_splits)
     low, high = (max(s.val_mse_mean + sign * half, 0) for sign in (-1, 1))
+    luck = ""
+    if s.cross_fit_mse_mean is not None and not math.isclose(s.cross_fit_mse_mean, s.val_mse_mean, rel_tol=1e-4):
+        luck = f"; {mse_text(s.cross_fit_mse_mean)} without the luck of being chosen"
     cards = [
         Card(
             name="validation MSE",
             value=f"{mse_text(s.val_mse_mean)} ± {mse_text(s.val_mse_se)}",
-            note=f"95 % interval {mse_text(low)} to {mse_text(high)}",
+            note=f"95 % interval {mse_text(low)} to {mse_text(high)}{luck}",
         ),
         Card(
             name="validation FVE",

@@ -79,7 +79,8 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
     if not at_work:
         trials["status"] = trials["status"].replace({RUNNING: "interrupted"})
     model_dir = directory / "best"
-    selection = _selection(directory, trials, folds, model_dir)
+    epochs = load_epochs(directory)
+    selection = _selection(directory, trials, folds, epochs, model_dir)
     evaluation = smallest = None
     if selection is not None and trained_trial(model_dir) == (selection.trial_id, selection.best_epoch):
         with suppress(UserError):
@@ -95,7 +96,7 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
         environment=read_value(directory, "environment") or {},
         trials=trials,
         folds=folds,
-        epochs=load_epochs(directory),
+        epochs=epochs,
         selection=selection,
         has_ended=evaluation is not None and not at_work and (is_bounded or not is_left.any()),
         at_work=at_work,
@@ -107,7 +108,9 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
     )
 
 
-def _selection(directory: Path, trials: pd.DataFrame, folds: pd.DataFrame, model_dir: Path) -> Selection | None:
+def _selection(
+    directory: Path, trials: pd.DataFrame, folds: pd.DataFrame, epochs: pd.DataFrame, model_dir: Path
+) -> Selection | None:
     """The choice that the model rests on, or else what would be chosen now; nothing is written."""
     with suppress(UserError):
         selection = Selection.read(directory)
@@ -115,5 +118,5 @@ def _selection(directory: Path, trials: pd.DataFrame, folds: pd.DataFrame, model
             return selection
     rule, target = search_settings(directory).selection_rule
     with suppress(UserError):
-        return select_winner(trials, folds, rule, target)
+        return select_winner(trials, folds, rule, target, epochs)
     return None

@@ -57,6 +57,10 @@ def test_the_texts(searched: SearchResult) -> None:
     selection = selection_text(searched.selection)
     assert f"{searched.selection.val_mse_mean:.5f}" in selection
     assert searched.selection.trial_id in selection
+    lucky = replace(searched.selection, val_mse_mean=0.5, cross_fit_mse_mean=0.51, cross_fit_mse_se=0.02)
+    assert "\n  without the luck of being chosen: 0.51000 ± 0.02000, FVE " in selection_text(lucky)
+    for unknown in (0.5, None):
+        assert "luck" not in selection_text(replace(lucky, cross_fit_mse_mean=unknown)), "nothing to say"
     for tied in searched.selection.tied:
         assert str(tied["trial_id"]) in selection
     assert selection.startswith("Winner by the rule 'best', of 4 finished trials:\n")
