@@ -22,9 +22,10 @@ def has_header(
 ) -> tuple[bool, str | None]:
     """Whether the first line is a header, and a note for the user if it holds numbers and might be either.
 
-    A line with a text in it is a header, and so are the names that are asked for. Numbers are a header where they rise
-    or fall from column to column, as wavelengths or times do, and the lines below do not; and where a column of texts
-    stands under a number. 0, 1, 2 and so on are always names: pandas' own.
+    A line with a text above numbers is a header, and so are the names that are asked for. Numbers are a header where
+    they rise or fall from column to column, as wavelengths or times do, and the lines below do not; and where a column
+    of texts stands under a number. 0, 1, 2 and so on are always names: pandas' own. A text that stands in the lines
+    below, too, among other texts, is a class and no name.
 
     Args:
         path: The file.
@@ -52,19 +53,23 @@ def has_header(
 def _decided(
     names: Sequence[str], rows: Iterator[list[str]], wanted: Sequence[str], file_name: str
 ) -> tuple[bool, str | None]:
-    cells = [cell.strip() for cell in names]
-    filled = [cell for cell in cells if cell not in MISSING]
+    cells, below = [cell.strip() for cell in names], list(rows)
+    alike = [n for n, cell in enumerate(cells) if _is_text(cell) and _is_one_of(n, cells, below)]
+    filled = [cell for n, cell in enumerate(cells) if cell not in MISSING and n not in alike]
     if not filled or not all(is_number(cell) for cell in filled):
         return True, None
     if wanted and set(wanted) <= set(names):
         return True, None
     if wanted and set(wanted) <= {f"f{column}" for column in range(len(names))}:  # what there is without a header
         return False, None
-    reason = _reason_for_a_header(cells, list(rows))
+    others = [n for n in range(len(cells)) if n not in alike]
+    reason = _reason_for_a_header(
+        [cells[n] for n in others], [[row[n] for n in others] for row in below if len(row) == len(cells)]
+    )
     first = f"{file_name}: its first line ({', '.join(cells[:3])}{', ...' if len(cells) > 3 else ''}) is taken for"
     if reason is not None:
         return True, f"{first} the header, because {reason}; header=False makes it a sample"
-    if _direction(cells) != 0:
+    if alike or _direction(cells) != 0:
         return False, f"{first} a sample, because it is like the lines below it; header=True makes it the header"
     return False, None
 
@@ -86,6 +91,12 @@ def _reason_for_a_header(cells: Sequence[str], below: Sequence[Sequence[str]]) -
     if _is_evenly_spaced(names) and not any(_is_evenly_spaced(row) for row in others):
         return "its numbers are evenly spaced and those below it are not"
     return None
+
+
+def _is_one_of(column: int, cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a text of the first line stands again in its column, in which there are but texts."""
+    others = [row[column].strip() for row in below if len(row) == len(cells)]
+    return cells[column] in others and all(_is_text(cell) for cell in others)
 
 
 def _is_text(cell: str) -> bool:

@@ -16,6 +16,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from ae_model import UserError
+from ae_model.csv_header import has_header
 from ae_model.readers import read_samples
 from ae_model.samples import checked_values
 
@@ -177,6 +178,27 @@ def test_a_number_above_texts_is_a_name(tmp_path: Path) -> None:
     assert samples.values.tolist() == [[2, 1], [4, 3]]
     with pytest.raises(ValueError, match=r"row 0 .*column '5'.*'a'"):
         read_samples(path)
+
+
+def test_a_class_in_the_first_line_is_no_name(tmp_path: Path) -> None:
+    """A text that stands again below it, above texts alone, as in tables without a header whose last column is a class.
+
+    A name of that column does not stand below it; numbers that are names stay names.
+    """
+    path = written(tmp_path / "x.csv", "1,0.5,0.5,g\n0,0.1,0.9,b\n1,0.3,0.3,g\n")
+    samples = read_samples(path, label_column="f3")
+    assert samples.values.shape == (3, 3)
+    assert samples.labels is not None
+    assert samples.labels.tolist() == ["g", "b", "g"]
+    assert has_header(path) == (
+        False,
+        "x.csv: its first line (1, 0.5, 0.5, ...) is taken for a sample, because it is like the lines below it; "
+        "header=True makes it the header",
+    )
+    named = written(tmp_path / "named.csv", "1,0.5,0.6,class\n0,0.1,0.9,b\n1,0.3,0.3,g\n")
+    assert has_header(named)[0]
+    spectra = written(tmp_path / "spectra.csv", "400,410,420,g\n3,1,9,b\n1,3,3,g\n")
+    assert has_header(spectra)[0]
 
 
 def test_known_features_decide_about_the_header(tmp_path: Path) -> None:
