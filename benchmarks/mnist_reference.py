@@ -7,14 +7,23 @@ for each search; it takes a day on two cores, and goes on where it was left. `..
 
 import argparse
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import pandas as pd
 from training import environment
 
+from search.paired_test import SIGNIFICANCE, corrected_p_value
+
+mpl.use("Agg")
+PUBLISHED = Path(__file__).parents[1] / "results" / "mnist-reference"
+"""Where the published values lie; its README has the table that `table` makes of them."""
 RUNS = "runs.jsonl"
 """One line for each run of a search: when, how long, by which commit, on which machine."""
 GRID = ["", "500", "1000", "2500", "1000-500", "2500-500", "2500-1000"]
@@ -63,16 +72,33 @@ SEARCHES: dict[str, dict[str, Any]] = {
     },
 }
 """Each search by its name, cheap ones first."""
+FILES = [
+    "environment.json", "trials.csv", "folds.csv", "selection.json", "smallest_code.json",
+    "validation_mse.png", "smallest_code.png", "best/evaluation.json", "best/training_loss.png",
+    "best/reconstructions.png",
+]  # fmt: skip
+"""What is published of each search as it is, where it is there; epochs are made a CSV file, settings lose a path."""
+
+AFTER = (1, 5, 10, 20)
+"""After how many epochs a grid is looked at."""
 
 
 def main() -> None:
     """Run or publish."""
+    shown = f"of {', '.join(SEARCHES)}; all, if missing"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["run"])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SEARCHES)}; all, if missing")
+    parser.add_argument("what", choices=["run", "publish"])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=shown)
     parser.add_argument("--data-dir", default="data", help="where MNIST lies")
     parser.add_argument("--searches", type=Path, default=Path("results/mnist"), help="where the searches lie")
     arguments = parser.parse_args()
+    if arguments.what == "publish":
+        publish(arguments.searches, PUBLISHED)
+        print(table(PUBLISHED))
+        for name in ("grid", "linear-code", "pca-start"):
+            if (PUBLISHED / name).is_dir():
+                print(f"\n{name}\n{by_epochs(PUBLISHED, name)}")
+        return
     arguments.searches.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or SEARCHES:
         run(name, arguments.data_dir, arguments.searches)
@@ -110,6 +136,154 @@ def search_command(name: str, data_dir: str, searches: Path) -> list[str]:
     command = [str(Path(sys.executable).with_name("ae-search")), "run", "--data-dir", data_dir]
     command += ["--results-dir", str(searches), "--name", name]
     return command + [f"--set={key}={json.dumps(value)}" for key, value in changes.items()]
+
+
+def publish(searches: Path, target: Path) -> None:
+    """Copy what has finished, but for weights, into the published folder, and draw its picture."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in SEARCHES:
+        source, to = searches / name, target / name
+        if not (source / "best" / "evaluation.json").is_file():
+            continue
+        to.mkdir(exist_ok=True)
+        for file in FILES:
+            if (source / file).is_file():
+                shutil.copy(source / file, to / Path(file).name)
+        settings = (source / "settings.toml").read_text()
+        (to / "settings.toml").write_text(re.sub(r"^data_dir = .*$", 'data_dir = "data"', settings, flags=re.MULTILINE))
+        epochs = pd.read_parquet(source / "epochs.parquet")
+        epochs.to_csv(to / "epochs.csv", index=False, float_format="%.7g")
+    for file in ("bottleneck.png", "bottleneck.csv"):
+        shutil.copy(searches / "model" / file, target / file)
+    loss = pd.read_csv(searches / "model" / "best" / "training_loss.csv")
+    loss.to_csv(target / "model" / "training_loss.csv", index=False, float_format="%.6g")
+    shutil.copy(searches / RUNS, target / RUNS)
+    draw(target)
+
+
+def winners(folder: Path) -> pd.DataFrame:
+    """The winner of each published search, with what the table says of it, from the raw values alone.
+
+    Args:
+        folder: Where `publish` has written to.
+    """
+    runs = [json.loads(line) for line in (folder / RUNS).read_text().splitlines()]
+    rows = []
+    for name in SEARCHES:
+        if not (folder / name / "evaluation.json").is_file():
+            continue
+        trial = json.loads((folder / name / "selection.json").read_text())["trial_id"]
+        test = json.loads((folder / name / "evaluation.json").read_text())
+        trials = pd.read_csv(folder / name / "trials.csv").set_index("trial_id")
+        epochs = pd.read_csv(folder / name / "epochs.csv")
+        folds = pd.read_csv(folder / name / "folds.csv")
+        best = int(trials.loc[trial, "best_epoch"])
+        at_best = epochs[(epochs["trial_id"] == trial) & (epochs["epoch"] == best)]
+        rows.append(
+            {
+                "search": name,
+                "configuration": trials.loc[trial, "layer_sizes"],
+                "init": trials.loc[trial, "init"],
+                "code_activation": trials.loc[trial, "code_activation"],
+                "code_size": int(trials.loc[trial, "code_size"]),
+                "val_mse": at_best["val_mse"].mean(),
+                "val_mse_se": at_best["val_mse"].sem(),
+                "pca_val_mse": folds.loc[folds["trial_id"] == trial, "pca_val_mse"].mean(),
+                "test_mse": test["mse"],
+                "test_fve": test["fve"],
+                "test_psnr": test["psnr_db"],
+                "pca_test_mse": test["pca_mse"],
+                "dead": test["dead_code_units"],
+                "best_epoch": best,
+                "trials": len(trials),
+                "fold_epochs": len(epochs),
+                "fit_seconds": trials["fit_seconds"].sum(),
+                "seconds": sum(run["seconds"] for run in runs if run["search"] == name),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def table(folder: Path) -> str:
+    """The winners as a table in Markdown.
+
+    Args:
+        folder: Where `publish` has written to.
+    """
+    columns = ["search", "winner", "CV MSE ± se", "PCA", "test MSE", "PCA", "FVE", "PSNR", "dead", "epoch", "trials"]
+    columns += ["fold-epochs", "hours"]
+    lines = [f"| {' | '.join(columns)} |", "| --- |" + " --- |" * (len(columns) - 1)]
+    for row in winners(folder).itertuples():
+        cells = [
+            row.search,
+            f"{row.configuration}, {row.code_activation} code, {row.init} start",
+            f"{row.val_mse:.5f} ± {row.val_mse_se:.5f}",
+            f"{row.pca_val_mse:.5f}",
+            f"{row.test_mse:.5f}",
+            f"{row.pca_test_mse:.5f}",
+            f"{row.test_fve:.3f}",
+            f"{row.test_psnr:.1f} dB",
+            f"{row.dead} of {row.code_size}",
+            str(row.best_epoch),
+            str(row.trials),
+            f"{row.fold_epochs:,}",
+            f"{row.seconds / 3600:.2f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def by_epochs(folder: Path, name: str) -> str:
+    """Each configuration's validation MSE after so many epochs, in Markdown: the best bold, with a star what ties.
+
+    A tie is a difference whose p-value over the folds is above 0.05, by the corrected paired t-test.
+
+    Args:
+        folder: Where `publish` has written to.
+        name: The search.
+    """
+    trials = pd.read_csv(folder / name / "trials.csv").set_index("trial_id")
+    epochs = pd.read_csv(folder / name / "epochs.csv")
+    cells = {}
+    for n in AFTER:
+        by_fold = epochs[epochs["epoch"] == n].pivot_table(index="number", columns="fold", values="val_mse")
+        best = by_fold.loc[by_fold.mean(axis=1).idxmin()]
+        tied = by_fold.apply(lambda row, best=best: corrected_p_value((row - best).to_numpy()) > SIGNIFICANCE, axis=1)
+        cells[n] = [
+            f"**{row.mean():.5f}**" if row.equals(best) else f"{row.mean():.5f}{'*' * bool(tied[number])}"
+            for number, row in by_fold.iterrows()
+        ]
+    columns = ["layers", *("1 epoch" if n == 1 else f"{n} epochs" for n in AFTER)]
+    lines = [f"| {' | '.join(columns)} |", "| --- |" + " --- |" * len(AFTER)]
+    sizes = trials.sort_values("number")["layer_sizes"]
+    lines += [
+        f"| {size} | {' | '.join(row)} |" for size, row in zip(sizes, zip(*cells.values(), strict=True), strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def draw(folder: Path) -> None:
+    """`code_size.png`: the winners' test MSE against their code size, beside PCA's curve on the development set.
+
+    Args:
+        folder: Where `publish` has written to.
+    """
+    from matplotlib import pyplot as plt
+
+    found = winners(folder)
+    spectrum = pd.read_csv(folder / "bottleneck.csv")
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    left = 1 - spectrum["cumulative"]
+    total = float(json.loads((folder / "model" / "evaluation.json").read_text())["mean_mse"])
+    within = spectrum["n_components"].between(10, 200)
+    axes.plot(spectrum["n_components"][within], total * left[within], color="tab:orange", label="PCA")
+    for number, row in enumerate(found.itertuples()):
+        axes.plot(row.code_size, row.test_mse, "o", color=f"C{number + 2}", label=f"{row.search}: {row.configuration}")
+    axes.set(xlabel="code size", ylabel="test MSE (scaled units²)", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(folder / "code_size.png", dpi=120)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

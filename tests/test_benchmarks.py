@@ -24,12 +24,14 @@ SMALL = {
     "default_quality.py": "--only iris --epochs 1",
     "other_autoencoders.py": "--only iris --libraries MLPRegressor",
     "search_quality.py": "--only iris --seeds 0 --hidden 8 --epochs 6",
+    "pruned_search.py": "--only iris --seeds 0 --epochs 6",
+    "no_structure.py": "--seeds 0 --steps 20",
     "smallest_code.py": "--kinds linear --dimensions 3 --seeds 0 --steps 20",
     "gpu_check.py": "--epochs 1 --no-tests",
     "tpe_against_random.py": "--seeds 1",
 }
 """What makes each script's load small."""
-SLOW = ("training.py", "ray_overhead.py", "default_quality.py")
+SLOW = ("training.py", "ray_overhead.py", "default_quality.py", "pruned_search.py")
 """Scripts that start Ray, or measure much."""
 PACKAGES = {"skorch": "skorch", "Optuna": "optuna"}
 """The packages of those searches that need one which the project does not."""
