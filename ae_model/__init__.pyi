@@ -7,6 +7,7 @@ from .data import Dataset as Dataset
 from .data import dataset_from_arrays as dataset_from_arrays
 from .data import load_dataset as load_dataset
 from .errors import UserError as UserError
+from .estimator import AutoencoderTransformer as AutoencoderTransformer
 from .folds import Fold as Fold
 from .folds import make_folds as make_folds
 from .loaders import evaluate_autoencoder as evaluate_autoencoder

@@ -145,6 +145,20 @@ def check_training_options(configuration: Configuration) -> None:
         )
 
 
+def default_learning_rate(input_size: int) -> float:
+    """The learning rate where none is named: 0.001, and less where there are more than 64 features.
+
+    A step of Adam changes each weight by about the rate, and so a unit with many inputs by more: training that starts
+    at PCA leaves it in the wrong direction where that is too much. By the root of the number of features the rate is
+    near the best of those measured with 64 to 4,096 of them (`benchmarks/README.md`).
+
+    Example:
+        >>> default_learning_rate(13), default_learning_rate(784)
+        (0.001, 0.00029)
+    """
+    return float(f"{1e-3 * min(1.0, (64 / input_size) ** 0.5):.2g}")
+
+
 def layer_sizes_text(layer_sizes: Sequence[int]) -> str:
     """`(784, 500, 32)` as "784-500-32"."""
     return "-".join(map(str, layer_sizes))

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
+START_GAIN = 0.01
+"""By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:

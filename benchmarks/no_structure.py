@@ -23,6 +23,7 @@ from training import environment
 from ae_model.arithmetic import arithmetic
 from ae_model.configuration import Configuration
 from ae_model.cross_validation import CrossValidation
+from ae_model.patience import START_GAIN
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 from search import parse_settings
@@ -30,7 +31,6 @@ from search.cross_fit import cross_fit
 from search.execution.packs import make_packs
 from search.lengths import training_length
 from search.plan import Plan, make_plan
-from search.tables import START_GAIN
 
 N_SAMPLES, N_FEATURES, CODE_SIZES = 800, 20, (1, 5, 10)
 RULES = ("best", "one-se")

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from ae_model.patience import START_GAIN
 from search.forecast import lowest
 from search.ledger import Outcome
 from search.lengths import Length
 from search.rounds import Round, halving, rung_epochs
-from search.tables import START_GAIN
 
 FACTOR = 2
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ae_model.patience import START_GAIN
 from search.paired_test import standard_errors_of_means
-from search.tables import START_GAIN, ranks
+from search.tables import ranks
 
 MIN_FOLDS = 3
 """Fewer leave less than two folds to choose by, which have no standard error."""

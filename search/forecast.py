@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from search.tables import ROUNDING, START_GAIN
+from ae_model.patience import START_GAIN
+from search.tables import ROUNDING
 
 HORIZON = 1.5
 """To how many times its epochs a curve is drawn on: farther, what falls steeply now is taken for better than it is."""

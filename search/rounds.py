@@ -13,11 +13,11 @@ from math import ceil, inf
 import numpy as np
 
 from ae_model.configuration import Configuration
-from ae_model.patience import epochs_without_gain
+from ae_model.patience import START_GAIN, epochs_without_gain
 from search.forecast import HORIZON, forecast, lowest
 from search.ledger import DIVERGED, FAILED, Outcome, Standing
 from search.lengths import Length
-from search.tables import ROUNDING, START_GAIN
+from search.tables import ROUNDING
 
 GRACE_PART, MIN_GRACE = 27, 3
 """The first rung is at one part in so many of the epochs, and where they allow it not before so many: a trend cannot be

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_model.configuration import Configuration
+from ae_model.configuration import Configuration, default_learning_rate
 from ae_model.errors import UserError
 from search.settings import LogUniform, Range, SpaceSettings
 
@@ -27,20 +27,6 @@ def default_hidden(code_size: int) -> list[tuple[int, ...]]:
         ([(), (64,), (512,)], [(), (308,), (616,)])
     """
     return [(), (max(64, 2 * code_size),), (max(512, 4 * code_size),)]
-
-
-def default_learning_rate(input_size: int) -> float:
-    """The learning rate where the settings name none: 0.001, and less where there are more than 64 features.
-
-    A step of Adam changes each weight by about the rate, and so a unit with many inputs by more: training that starts
-    at PCA leaves it in the wrong direction where that is too much. By the root of the number of features the rate is
-    near the best of those measured with 64 to 4,096 of them (`benchmarks/README.md`).
-
-    Example:
-        >>> default_learning_rate(13), default_learning_rate(784)
-        (0.001, 0.00029)
-    """
-    return float(f"{1e-3 * min(1.0, (64 / input_size) ** 0.5):.2g}")
 
 
 def hidden_choices(space: SpaceSettings, code_size: int) -> list[tuple[int, ...]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ae_model.patience import START_GAIN
 from search.files import replace_file
 from search.ledger import FINISHED
 from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials, read_value
@@ -22,8 +23,6 @@ FOLD_COLUMNS = [
     "trial_id", "number", "fold", "repeat", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units",
     "pca_val_mse",
 ]  # fmt: skip
-START_GAIN = 0.01
-"""By what part of PCA's error an epoch must be below it, or training has gained nothing: then the start is the best."""
 ROUNDING = 1e-5
 """By what part the results of equal trials may differ: a network computes in float32."""
 _LABELS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ae_model.configuration import Configuration
+from ae_model.configuration import Configuration, default_learning_rate
 from ae_model.errors import UserError
 from search.identity import to_json
 from search.settings import LogUniform, Range, SpaceSettings
@@ -17,7 +17,6 @@ from search.space import (
     Axis,
     check_code_sizes,
     default_hidden,
-    default_learning_rate,
     make_configuration,
     make_configurations,
     other_axes,

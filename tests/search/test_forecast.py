@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ae_model.patience import START_GAIN
 from search.forecast import HORIZON, forecast, lowest
-from search.tables import ROUNDING, START_GAIN
+from search.tables import ROUNDING
 
 LAST = 81
 values = st.floats(1e-6, 1e3)
