@@ -303,7 +303,8 @@ def status_text(directory: str | Path) -> str:
 
 def _status(trials: pd.DataFrame, at_work: bool) -> "pd.Series[Any]":
     """The ledger's status of each trial; what was running when a driver died is running no more."""
-    return trials["status"] if at_work else trials["status"].replace({RUNNING: "interrupted"})
+    status = trials["status"].astype("string")
+    return status if at_work else status.replace({RUNNING: "interrupted"})
 
 
 def _console() -> Console:

@@ -11,18 +11,9 @@ from search.files import replace_file
 from search.ledger import FINISHED
 from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials, read_value
 from search.paired_test import corrected_p_values, differences_from_pca, standard_errors_of_means
+from search.several_searches import Directories, of_searches
+from search.table_types import EPOCH_TYPES, FOLD_TYPES, TRIAL_TYPES, typed
 
-TRIAL_COLUMNS = [
-    "trial_id", "number", "status", "layer_sizes", "code_size", "hidden_depth", "hidden_activation", "code_activation",
-    "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout",
-    "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "rung", "forecast", "n_repeats",
-    "best_epoch", "val_mse_mean", "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean",
-    "pca_p_value", "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
-]  # fmt: skip
-FOLD_COLUMNS = [
-    "trial_id", "number", "fold", "repeat", "best_epoch", "train_mse", "val_mse", "val_fve", "dead_code_units",
-    "pca_val_mse",
-]  # fmt: skip
 ROUNDING = 1e-5
 """By what part the results of equal trials may differ: a network computes in float32."""
 _LABELS = {
@@ -40,64 +31,80 @@ _LABELS = {
 """How a label says what tells a trial from others."""
 _OF_HIDDEN = ("hidden_activation", "dropout")
 """What means nothing without a hidden layer."""
-EPOCH_COLUMNS = ["trial_id", "number", "epoch", "fold", "train_mse", "val_mse", "val_fve", "dead_code_units"]
+TRIAL_COLUMNS, FOLD_COLUMNS, EPOCH_COLUMNS = list(TRIAL_TYPES), list(FOLD_TYPES), list(EPOCH_TYPES)
 
 
-def load_epochs(directory: str | Path) -> pd.DataFrame:
-    """One row per trial, epoch and fold, with the columns `EPOCH_COLUMNS`.
+def load_epochs(directory: Directories) -> pd.DataFrame:
+    """All that was reported: one row per trial, epoch and fold.
+
+    Its columns: the trial by `trial_id` (string) and `number` (Int64); the `epoch` (Int64), which is 0 at the start at
+    PCA; the `fold` (Int64), from 0, those of repeats after the first ones; and of this fold alone `train_mse` and
+    `val_mse` (floats, scaled units squared), the first over the epoch, each sample before its own batch's step;
+    `val_fve` (float, a fraction of variance, at most 1); `dead_code_units` (Int64), units of the code that are zero for
+    every validation sample. NaN is where there is none, as the training MSE of epoch 0, or where training diverged.
+
+    Args:
+        directory: The search's directory. Of several, the tables stand one below the other, with a first column
+            `search` (category): the directory's name, after as many of its parents as tell it from the others.
 
     Raises:
-        UserError: If the directory is not a search directory.
+        UserError: If a directory is not a search directory, is given twice, or none is given.
     """
-    return _frame(read_epochs(directory)).astype(dict.fromkeys(("train_mse", "val_mse", "val_fve"), np.float64))
+    return of_searches(directory, lambda one: typed(_epochs(one), EPOCH_TYPES))
 
 
-def load_folds(directory: str | Path) -> pd.DataFrame:
-    """One row per trial and fold, at the trial's best epoch so far, with the columns `FOLD_COLUMNS`.
+def load_folds(directory: Directories) -> pd.DataFrame:
+    """One row per trial and fold, at the trial's best epoch so far.
 
     The folds of a repeat are there if all of them have come as far as the trial's first ones.
 
-    Raises:
-        UserError: If the directory is not a search directory.
-    """
-    epochs, n_splits = load_epochs(directory), _n_splits(directory)
-    return _folds(_counting(epochs, n_splits), _configurations(directory), _frame(read_baselines(directory)))[
-        FOLD_COLUMNS
-    ]
+    Its columns: the trial by `trial_id` (string) and `number` (Int64); the `fold` (Int64), from 0, and the `repeat`
+    that it belongs to (Int64), 0 for the first `n_splits` folds, 1 for as many that follow; the trial's `best_epoch`
+    (Int64), the same for all its folds; and of this fold alone, at that epoch, `train_mse`, `val_mse`, `val_fve`,
+    `dead_code_units` as in `load_epochs`, and `pca_val_mse` (float, scaled units squared), of PCA with as many
+    components as the code has units, fitted on the fold's training rows.
 
-
-def load_trials(directory: str | Path) -> pd.DataFrame:
-    """One row per trial, with the columns `TRIAL_COLUMNS`; also while the search is running.
-
-    Means, errors and the best epoch of a trial that was repeated are over the folds of all its repeats.
+    Args:
+        directory: The search's directory, or several, as in `load_epochs`.
 
     Raises:
-        UserError: If the directory is not a search directory.
+        UserError: As `load_epochs`.
     """
-    trials = _configurations(directory)
-    epochs, n_splits = load_epochs(directory), _n_splits(directory)
-    folds = _folds(_counting(epochs, n_splits), trials, _frame(read_baselines(directory)))
-    summary = pd.DataFrame(
-        {
-            "n_repeats": _of_folds(folds, lambda rows, repeats: np.full(len(rows), repeats), "val_mse"),
-            "best_epoch": folds.loc[folds["fold"] == 0, "best_epoch"].to_numpy(),
-            "val_mse_mean": _of_folds(folds, _mean, "val_mse"),
-            "val_mse_std": _of_folds(folds, _std, "val_mse"),
-            "val_mse_se": _of_folds(folds, standard_errors_of_means, "val_mse"),
-            "val_fve_mean": _of_folds(folds, _mean, "val_fve"),
-            "train_mse_mean": _of_folds(folds, _mean, "train_mse"),
-            "pca_val_mse_mean": _of_folds(folds, _mean, "pca_val_mse"),
-            "pca_p_value": _of_folds(folds, _pca_p_values, "val_mse", "pca_val_mse"),
-            "dead_code_units_mean": _of_folds(folds, _mean, "dead_code_units"),
-        },
-        index=folds["trial_id"].unique(),
-    )
-    trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
-    trials = trials.join(summary, on="trial_id")
-    mean = trials["val_mse_mean"].where(trials["status"] == FINISHED)
-    trials["rank"] = ranks(mean.to_numpy(), _decided_by_repeats(trials, epochs, n_splits))
-    integers = dict.fromkeys(("schedule_epochs", "epochs", "rung", "n_repeats", "best_epoch", "rank"), "Int64")
-    return trials.astype(integers)[TRIAL_COLUMNS]
+    return of_searches(directory, _load_folds)
+
+
+def load_trials(directory: Directories) -> pd.DataFrame:
+    """One row per trial; also while the search is running.
+
+    Its columns, with what they are taken over:
+
+    * What the trial is: `trial_id` (string), `number` (Int64, from 1), `layer_sizes` (string), `code_size`,
+      `hidden_depth`, `batch_size`, `schedule_epochs`, `n_parameters` (Int64), `hidden_activation`, `code_activation`,
+      `init`, `learning_rate_schedule` (categories), `learning_rate`, `weight_decay`, `dropout`, `noise_std` (scaled
+      units), `mask_fraction`, `compression_ratio` (floats).
+    * How far it is: `status` (category); `epochs` (Int64), as far as they are recorded; `fit_seconds` (float, seconds
+      of all its folds together); `host`, `error` (string); of one that was stopped, its `rung` (Int64, from 1) and its
+      `forecast` (float, scaled units squared).
+    * Its result, at its `best_epoch` (Int64), the one with the lowest validation MSE in the mean over the folds; where
+      there is none yet, all of this is missing. Over the folds of all its `n_repeats` (Int64) cross-validations:
+      `val_mse_mean` and `val_mse_std` (ddof 1), `val_fve_mean`, `train_mse_mean`, `pca_val_mse_mean`,
+      `dead_code_units_mean`, `pca_p_value` (floats; MSEs in scaled units squared, FVE a fraction of variance), and
+      `val_mse_se` (float), the standard error of one cross-validation, in the root mean square over the repeats.
+    * Its place among the finished trials of its search: `rank` (Int64, from 1).
+
+    A category has all the names that it can have, whichever of them the search holds; `results/README.md` explains each
+    column.
+
+    Args:
+        directory: The search's directory, or several, as in `load_epochs`.
+
+    Raises:
+        UserError: As `load_epochs`.
+
+    Example:
+        `load_trials(directory).groupby("init")["val_mse_mean"].min()`: which start does better?
+    """
+    return of_searches(directory, _load_trials)
 
 
 def load_validation_curve(directory: str | Path, trial_id: str) -> pd.DataFrame:
@@ -192,6 +199,42 @@ def write_tables(directory: str | Path) -> None:
     replace_file(directory / "trials.csv", lambda path: load_trials(directory).to_csv(path, index=False))
     replace_file(directory / "folds.csv", lambda path: load_folds(directory).to_csv(path, index=False))
     replace_file(directory / "epochs.parquet", lambda path: load_epochs(directory).to_parquet(path, index=False))
+
+
+def _epochs(directory: str | Path) -> pd.DataFrame:
+    return _frame(read_epochs(directory)).astype(dict.fromkeys(("train_mse", "val_mse", "val_fve"), np.float64))
+
+
+def _load_folds(directory: str | Path) -> pd.DataFrame:
+    epochs, n_splits = _epochs(directory), _n_splits(directory)
+    folds = _folds(_counting(epochs, n_splits), _configurations(directory), _frame(read_baselines(directory)))
+    return typed(folds, FOLD_TYPES)
+
+
+def _load_trials(directory: str | Path) -> pd.DataFrame:
+    trials = _configurations(directory)
+    epochs, n_splits = _epochs(directory), _n_splits(directory)
+    folds = _folds(_counting(epochs, n_splits), trials, _frame(read_baselines(directory)))
+    summary = pd.DataFrame(
+        {
+            "n_repeats": _of_folds(folds, lambda rows, repeats: np.full(len(rows), repeats), "val_mse"),
+            "best_epoch": folds.loc[folds["fold"] == 0, "best_epoch"].to_numpy(),
+            "val_mse_mean": _of_folds(folds, _mean, "val_mse"),
+            "val_mse_std": _of_folds(folds, _std, "val_mse"),
+            "val_mse_se": _of_folds(folds, standard_errors_of_means, "val_mse"),
+            "val_fve_mean": _of_folds(folds, _mean, "val_fve"),
+            "train_mse_mean": _of_folds(folds, _mean, "train_mse"),
+            "pca_val_mse_mean": _of_folds(folds, _mean, "pca_val_mse"),
+            "pca_p_value": _of_folds(folds, _pca_p_values, "val_mse", "pca_val_mse"),
+            "dead_code_units_mean": _of_folds(folds, _mean, "dead_code_units"),
+        },
+        index=folds["trial_id"].unique(),
+    )
+    trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
+    trials = trials.join(summary, on="trial_id")
+    mean = trials["val_mse_mean"].where(trials["status"] == FINISHED)
+    trials["rank"] = ranks(mean.to_numpy(), _decided_by_repeats(trials, epochs, n_splits))
+    return typed(trials, TRIAL_TYPES)
 
 
 def _configurations(directory: str | Path) -> pd.DataFrame:

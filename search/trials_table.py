@@ -23,7 +23,7 @@ def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
         "rank": _numbers(trials["rank"], ".0f"),
         "trial": list(trials["trial_id"]),
         "layer sizes": list(trials["layer_sizes"]),
-        "hidden": list(trials["hidden_activation"].where(trials["hidden_depth"] > 0, "")),
+        "hidden": list(trials["hidden_activation"].astype("string").where(trials["hidden_depth"] > 0, "")),
         "code": list(trials["code_activation"]),
         "start": list(trials["init"]),
         "rate": _numbers(trials["learning_rate"], "g"),

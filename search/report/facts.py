@@ -76,6 +76,7 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
     trials, folds = load_trials(directory), load_folds(directory)
     trials = trials.assign(label=configuration_labels(trials))
     is_left = ~trials["status"].isin(ENDED)
+    trials["status"] = trials["status"].astype("string")
     if not at_work:
         trials["status"] = trials["status"].replace({RUNNING: "interrupted"})
     model_dir = directory / "best"

@@ -36,7 +36,7 @@ def size_figures(facts: Facts) -> list[Figure]:
     figures = [] if facts.smallest is None else [_smallest_code(facts)]
     for column, title in _AGAINST.items():
         known = finished[finished[column].notna()]
-        if known[column].min() < known[column].max():
+        if len(known) and known[column].min() < known[column].max():
             figures.append(_against(known, column, title, facts))
     return figures
 

@@ -149,7 +149,7 @@ def _parallel_coordinates(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
             shown = {} if few is None else {"tickvals": short(few), "ticktext": [f"{value:g}" for value in few]}
             dimensions.append({"label": _CHOICES[str(name)], "values": short(values.fillna(0)), **shown})
         else:
-            values = values.where(values.notna(), "none")
+            values = values.astype("string").fillna("none")
             names = sorted(map(str, values.unique()), key=lambda text: (len(text), text))
             places = {text: number for number, text in enumerate(names)}
             ticks_ = {"tickvals": list(places.values()), "ticktext": [literal(text, 18) for text in names]}
@@ -189,7 +189,9 @@ def _importance(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
     every = -(-n_trials // MAX_FOR_IMPORTANCE)
     trials, varied = trials.iloc[::every], varied.iloc[::every]
     space: dict[str, Any] = {}
-    varied = varied.apply(lambda values: values.fillna(0) if values.dtype.kind in "iuf" else values.fillna("none"))
+    varied = varied.apply(
+        lambda values: values.fillna(0) if values.dtype.kind in "iuf" else values.astype("string").fillna("none")
+    )
     for name in varied:
         values = varied[name]
         if values.dtype.kind in "iuf" and name in _LOGARITHMIC:

@@ -217,9 +217,7 @@ def test_trials_as_csv(searched: SearchResult, capsys: pytest.CaptureFixture[str
     print_trials(searched.directory, sort=sort, format_="csv")
     table = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype={"trial_id": str})
     expected = searched.trials.sort_values([sort, "number"] if sort != "number" else ["number"], ignore_index=True)
-    pd.testing.assert_frame_equal(
-        table, expected.assign(error=np.nan, schedule_epochs=np.nan, rung=np.nan), check_dtype=False, rtol=1e-15
-    )
+    pd.testing.assert_frame_equal(table.astype(expected.dtypes), expected, rtol=1e-15)
 
 
 def test_trials_as_json(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
