@@ -32,6 +32,7 @@ SettingsFile = Annotated[
     Path | None, typer.Argument(metavar="SETTINGS.toml", help="Defaults are used for what it leaves out.")
 ]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
+Directories = Annotated[list[Path], typer.Argument(metavar="DIR", help="The directories of one or several searches.")]
 ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
 InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help=".npy, .npz, .csv, .parquet or a folder of images.")]
 OutputFile = Annotated[Path, typer.Argument(metavar="OUTPUT", help=".npy, .csv or .parquet; replaced if it exists.")]
@@ -167,15 +168,29 @@ def status(directory: Directory) -> None:
 
 @app.command()
 def trials(
-    directory: Directory,
+    directories: Directories,
     sort: Annotated[str, typer.Option(metavar="COLUMN", help="A column of trials.csv, lowest first.")] = "rank",
     top: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N.")] = None,
     format_: Annotated[str, typer.Option("--format", metavar="table|csv|json")] = "table",
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="Only such trials, e.g. \"code_size <= 64 and init == 'pca'\"."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME,...", help="These columns of trials.csv.  [default: the usual]")
+    ] = None,
 ) -> None:
-    """Print the trials of a search."""
+    """Print the trials of a search, or of several."""
     from search import console
 
-    console.print_trials(directory, sort=sort, top=top, format_=format_)
+    console.print_trials(
+        directories[0] if len(directories) == 1 else directories,
+        sort=sort,
+        top=top,
+        format_=format_,
+        where=where,
+        columns=None if columns is None else [name.strip() for name in columns.split(",")],
+    )
 
 
 @app.command()

@@ -20,6 +20,8 @@ _OPTIONS = {
     "trial": "--trial",
     "target_fve": "--target-fve",
     "sort": "--sort",
+    "where": "--where",
+    "columns": "--columns",
     "format_": "--format",
     "data_dir": "--data-dir",
 }

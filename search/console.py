@@ -16,8 +16,10 @@ from ae_model.errors import UserError
 from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING, STOPPED
 from search.ledger_file import is_running
 from search.paired_test import SIGNIFICANCE, verdict
+from search.several_searches import Directories, of_searches
 from search.tables import ROUNDING, configuration_labels, load_epochs, load_trials
-from search.trials_table import mse_text, trials_table
+from search.trial_query import check_column, rows_where
+from search.trials_table import mse_text, plain_table, trials_table
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
@@ -246,36 +248,55 @@ def _in_order(trials: pd.DataFrame) -> pd.DataFrame:
     return order.drop(columns=["is_stopped", "error_so_far"])
 
 
-def print_trials(directory: str | Path, *, sort: str = "rank", top: int | None = None, format_: str = "table") -> None:
-    """Print the trials of a search.
+def print_trials(
+    directory: Directories,
+    *,
+    sort: str = "rank",
+    top: int | None = None,
+    format_: str = "table",
+    where: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> None:
+    """Print the trials of a search, or of several.
 
     Args:
-        directory: The search's directory.
+        directory: The search's directory; of several, the table begins with a column `search`.
         sort: Column to sort by, lowest first.
         top: Print only so many; all if None.
         format_: "table", "csv" or "json".
+        where: Print only the trials that meet this condition, as in `rows_where`.
+        columns: Print these columns; if None, the usual ones of the table, and all of the other formats.
 
     Raises:
-        UserError: If the directory is not a search directory, or there is no such column or format.
+        UserError: If a directory is not a search directory, there is no such column or format, or where is no condition.
     """
+    trials = of_searches(directory, _trials_now)
+    names = [str(name) for name in trials.columns]
+    check_column(sort, names, "sort")
+    for name in columns or []:
+        check_column(name, names, "columns")
+    if format_ not in ("table", "csv", "json"):
+        raise UserError(f"format_ must be table, csv or json, but is {format_!r}.", argument="format_")
+    if where is not None:
+        trials = rows_where(trials, where)
+    trials = _in_order(trials) if sort == "rank" else trials.sort_values(list(dict.fromkeys([sort, "number"])))
+    if format_ == "table":
+        _console().print(trials_table(trials, top) if columns is None else plain_table(trials[list(columns)], top))
+        return
+    shown = trials[names if columns is None else list(columns)].head(top or len(trials))
+    if format_ == "csv":
+        print(shown.to_csv(index=False), end="")  # for a pipe, without rich's wrapping
+    else:
+        rows = shown.astype(object).where(shown.notna(), None).to_dict("records")
+        print(json.dumps(rows, indent=2, default=int))  # not pandas' own, which rounds
+
+
+def _trials_now(directory: str | Path) -> pd.DataFrame:
+    """The trials of a search, with the status that they have now."""
     at_work = is_running(directory)  # asked first: a search may end meanwhile
     trials = load_trials(directory)
     trials["status"] = _status(trials, at_work)
-    if sort not in trials.columns:
-        raise UserError(
-            f"sort must be a column of trials.csv, but is {sort!r}. They are {', '.join(trials.columns)}.",
-            argument="sort",
-        )
-    trials = _in_order(trials) if sort == "rank" else trials.sort_values([sort, "number"] if sort != "number" else sort)
-    if format_ == "csv":
-        print(trials.head(top or len(trials)).to_csv(index=False), end="")  # for a pipe, without rich's wrapping
-    elif format_ == "json":
-        rows = trials.head(top or len(trials)).astype(object).where(trials.notna(), None).to_dict("records")
-        print(json.dumps(rows, indent=2, default=int))  # not pandas' own, which rounds
-    elif format_ == "table":
-        _console().print(trials_table(trials, top))
-    else:
-        raise UserError(f"format_ must be table, csv or json, but is {format_!r}.", argument="format_")
+    return trials
 
 
 def status_text(directory: str | Path) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+from rich.markup import escape
 from rich.table import Table
 
 from search.ledger import ENDED, FINISHED, STOPPED
@@ -20,6 +21,7 @@ def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
         top: The number of rows; all trials if None.
     """
     columns: dict[str, list[str]] = {
+        **({"search": [escape(name) for name in trials["search"]]} if "search" in trials else {}),
         "rank": _numbers(trials["rank"], ".0f"),
         "trial": list(trials["trial_id"]),
         "layer sizes": list(trials["layer_sizes"]),
@@ -69,9 +71,30 @@ def trials_table(trials: pd.DataFrame, top: int | None = None) -> Table:
         if (not set(cells) <= usual[name] if name in usual else name not in _CHOICES or len(set(cells) - {""}) > 1)
     }
     for name in shown:
-        is_text = name in ("trial", "layer sizes", "hidden", "code", "start", "schedule", "vs PCA", "status")
+        is_text = name in ("search", "trial", "layer sizes", "hidden", "code", "start", "schedule", "vs PCA", "status")
         table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
     for row in list(zip(*shown.values(), strict=True))[:top]:
+        table.add_row(*row)
+    return table
+
+
+def plain_table(trials: pd.DataFrame, top: int | None = None) -> Table:
+    """The columns of a table as they are, floats with six digits.
+
+    Args:
+        trials: Columns of what `load_trials` returned, in the order of the rows.
+        top: The number of rows; all if None.
+    """
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    cells = []
+    for name in trials:
+        is_number = pd.api.types.is_numeric_dtype(trials[name].dtype)
+        table.add_column(escape(str(name)), justify="right" if is_number else "left", no_wrap=True)
+        is_float = pd.api.types.is_float_dtype(trials[name].dtype)
+        cells.append(
+            [escape(text) for text in _numbers(trials[name].head(top or len(trials)), ".6g" if is_float else "")]
+        )
+    for row in zip(*cells, strict=True):
         table.add_row(*row)
     return table
 

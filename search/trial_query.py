@@ -1,0 +1,123 @@
+"""A condition that a user wrote -> the rows of a table that meet it; and names of columns that users write."""
+
+import ast
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import pandas as pd
+
+from ae_model.errors import UserError
+
+_EXAMPLE = "code_size <= 64 and init == 'pca'"
+_PARTS = (
+    ast.Expression,
+    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Invert, ast.USub, ast.UAdd),
+    *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn),
+    # Not the power, which can take forever.
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr),
+    *(ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple),
+)
+"""What a condition may be made of. What is not here could run code."""
+
+
+def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The rows of a table that meet a condition.
+
+    A condition is what `DataFrame.query` takes, as far as it consists of columns, numbers, texts, lists, comparisons,
+    `in`, `and`, `or`, `not`, arithmetic and `COLUMN.isna()` or `COLUMN.notna()`: it can run no code. A cell that is
+    missing meets no comparison, nor its opposite.
+
+    Args:
+        table: The table, whose columns have names that are Python's.
+        where: The condition.
+
+    Raises:
+        UserError: If it is not such a condition, or names a column that is not there.
+
+    Example:
+        >>> trials = pd.DataFrame({"init": ["pca", "random", "pca"], "code_size": [16, 32, 128]})
+        >>> rows_where(trials, "code_size <= 64 and init == 'pca'")
+          init  code_size
+        0  pca         16
+    """
+    names = [str(name) for name in table.columns]
+    _check(where, names)
+    try:
+        meets = table.eval(where, engine="python")
+    # As pandas says what does not go together, by whatever error it has for it; the condition itself can raise nothing.
+    except Exception as error:
+        raise _refused(f"{_quoted(where)} cannot be evaluated ({error})", names) from error
+    if not isinstance(meets, pd.Series) or not pd.api.types.is_bool_dtype(meets.dtype):
+        raise _refused(f"{_quoted(where)} is a value, and no condition", names)
+    return table[meets.astype("boolean").fillna(False).to_numpy(bool)]
+
+
+def check_column(name: str, names: Sequence[str], argument: str) -> None:
+    """Refuse a name that is not a column's.
+
+    Args:
+        name: The name.
+        names: The columns that there are.
+        argument: The argument that the name was given as.
+
+    Raises:
+        UserError: If it is none of them; it says which comes closest.
+    """
+    if name not in names:
+        known = _meant(name, names).strip() or f"They are {', '.join(names)}."
+        raise UserError(f"{argument} must be a column of trials.csv, but is {name!r}. {known}", argument=argument)
+
+
+def _check(where: str, names: Sequence[str]) -> None:
+    """Refuse what is not a condition on these columns, before any of it is evaluated."""
+    try:
+        tree = ast.parse(where.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        why = "an @ stands for a variable of a program" if "@" in where else getattr(error, "msg", str(error))
+        raise _refused(f"{_quoted(where)} cannot be read ({why})", names) from error
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if (column := _tested(node)) is not None:
+            nodes.append(column)
+            continue
+        if isinstance(node, ast.Name) and node.id not in names:
+            raise UserError(
+                f"where names {node.id!r}, which is not a column. {_meant(node.id, names)}"
+                f"The columns are {', '.join(names)}.",
+                argument="where",
+            )
+        if isinstance(node, ast.Call | ast.Attribute):
+            raise _refused(
+                f"{_quoted(ast.unparse(node))} is a call or an attribute, other than isna() and notna()", names
+            )
+        if not isinstance(node, _PARTS) or (
+            isinstance(node, ast.Constant) and not isinstance(node.value, bool | int | float | str)
+        ):
+            what = ast.unparse(node) or type(node).__name__  # an operator has no text
+            raise _refused(f"{_quoted(where)} has {_quoted(what)} in it", names)
+        nodes.extend(ast.iter_child_nodes(node))
+
+
+def _tested(node: ast.AST) -> ast.Name | None:
+    """The column of `COLUMN.isna()` or `COLUMN.notna()`; None if it is something else."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name() as column, attr="isna" | "notna"), args=[], keywords=[]):
+            return column
+    return None
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:79] + "…")
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    close = get_close_matches(name, names)
+    return f"Did you mean {' or '.join(close)}? " if close else ""
+
+
+def _refused(what: str, names: Sequence[str]) -> UserError:
+    return UserError(
+        f'where must be a condition on columns, like "{_EXAMPLE}", but {what}. The columns are {", ".join(names)}.',
+        argument="where",
+    )
