@@ -268,7 +268,7 @@ def print_trials(
         columns: Print these columns; if None, the usual ones of the table, and all of the other formats.
 
     Raises:
-        UserError: If a directory is not a search directory, there is no such column or format, or where is no condition.
+        UserError: If a directory is not a search directory, there is no such column or format, or no such condition.
     """
     trials = of_searches(directory, _trials_now)
     names = [str(name) for name in trials.columns]
