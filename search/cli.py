@@ -194,6 +194,18 @@ def trials(
 
 
 @app.command()
+def compare(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The directories of two or more searches.")
+    ],
+) -> None:
+    """Compare searches: settings, best trials, and whether one is better."""
+    from search import compare_searches, console
+
+    console.print_comparison(compare_searches(directories))
+
+
+@app.command()
 def report(
     directory: Directory,
     umap: Annotated[bool, typer.Option("--umap", help="Draw the codes by UMAP, too; it takes seconds.")] = False,

@@ -23,6 +23,7 @@ from search.trials_table import mse_text, plain_table, trials_table
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
+    from search.compare_searches import SearchesCompared
     from search.evaluation_record import Evaluation
     from search.finish import SearchResult
     from search.selection import Selection
@@ -297,6 +298,25 @@ def _trials_now(directory: str | Path) -> pd.DataFrame:
     trials = load_trials(directory)
     trials["status"] = _status(trials, at_work)
     return trials
+
+
+def print_comparison(compared: "SearchesCompared") -> None:
+    """Print what `ae-search compare` found.
+
+    Args:
+        compared: What `compare_searches` returned.
+    """
+    from search.compare_searches_text import best_table, pair_lines, settings_table
+
+    console = _console()
+    if compared.settings:
+        console.print(settings_table(compared))
+    else:
+        console.print("The settings are the same.")
+    console.print()
+    console.print(best_table(compared))
+    for line in pair_lines(compared):
+        console.print(f"\n{line}", markup=False)
 
 
 def status_text(directory: str | Path) -> str:
