@@ -1,12 +1,12 @@
 from .code_sizes import CodeSizes as CodeSizes
 from .code_sizes import propose_code_sizes as propose_code_sizes
-from .compare_searches import SearchesCompared as SearchesCompared
-from .compare_searches import compare_searches as compare_searches
 from .evaluation import evaluate_model as evaluate_model
 from .evaluation_record import Evaluation as Evaluation
 from .finish import SearchResult as SearchResult
 from .pipeline import run_search as run_search
 from .retraining import retrain as retrain
+from .searches_compared import SearchesCompared as SearchesCompared
+from .searches_compared import compare_searches as compare_searches
 from .selection import Selection as Selection
 from .selection import select as select
 from .settings import SearchSettings as SearchSettings

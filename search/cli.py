@@ -195,9 +195,7 @@ def trials(
 
 @app.command()
 def compare(
-    directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="The directories of two or more searches.")
-    ],
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR", help="The directories of two or more searches.")],
 ) -> None:
     """Compare searches: settings, best trials, and whether one is better."""
     from search import compare_searches, console

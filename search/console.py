@@ -23,9 +23,9 @@ from search.trials_table import mse_text, plain_table, trials_table
 
 if TYPE_CHECKING:  # torch and matplotlib are slow to import, and tables need neither
     from ae_model.persistence import TrainedAutoencoder
-    from search.compare_searches import SearchesCompared
     from search.evaluation_record import Evaluation
     from search.finish import SearchResult
+    from search.searches_compared import SearchesCompared
     from search.selection import Selection
 
 MAX_TIED = 5
@@ -274,6 +274,7 @@ def print_trials(
     trials = of_searches(directory, _trials_now)
     names = [str(name) for name in trials.columns]
     check_column(sort, names, "sort")
+    columns = None if columns is None else list(dict.fromkeys(columns))
     for name in columns or []:
         check_column(name, names, "columns")
     if format_ not in ("table", "csv", "json"):
@@ -282,9 +283,12 @@ def print_trials(
         trials = rows_where(trials, where)
     trials = _in_order(trials) if sort == "rank" else trials.sort_values(list(dict.fromkeys([sort, "number"])))
     if format_ == "table":
-        _console().print(trials_table(trials, top) if columns is None else plain_table(trials[list(columns)], top))
+        if where is not None and trials.empty:
+            print("No trial meets the condition.")
+            return
+        _console().print(trials_table(trials, top) if columns is None else plain_table(trials[columns], top))
         return
-    shown = trials[names if columns is None else list(columns)].head(top or len(trials))
+    shown = trials[columns or names].head(top or len(trials))
     if format_ == "csv":
         print(shown.to_csv(index=False), end="")  # for a pipe, without rich's wrapping
     else:
@@ -306,7 +310,7 @@ def print_comparison(compared: "SearchesCompared") -> None:
     Args:
         compared: What `compare_searches` returned.
     """
-    from search.compare_searches_text import best_table, pair_lines, settings_table
+    from search.searches_compared_text import best_table, pair_lines, settings_table
 
     console = _console()
     if compared.settings:

@@ -1,6 +1,7 @@
 """Tables -> the winner and the configurations it cannot be told apart from."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,6 +17,7 @@ from search.ledger import DIVERGED, FAILED, FINISHED, STOPPED
 from search.paired_test import SIGNIFICANCE
 from search.settings_files import search_settings
 from search.tables import configuration_labels, load_epochs, load_folds, load_trials, ranks
+from search.trained import trained_trial
 
 Rule = Literal["best", "one-se", "smallest-code", "target-fve"]
 RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code", "target-fve")
@@ -147,6 +149,34 @@ def select_again(directory: str | Path) -> Selection:
     except UserError:  # there is none, or its file cannot be read
         return select(directory)
     return select(directory, last.rule, last.target_fve)
+
+
+def present_selection(
+    directory: str | Path, trials: pd.DataFrame, folds: pd.DataFrame, epochs: pd.DataFrame | None = None
+) -> Selection | None:
+    """The choice that the model in `best/` rests on, or else what `select_again` would choose; nothing is written.
+
+    Args:
+        directory: The search's directory.
+        trials: What `load_trials` returned.
+        folds: What `load_folds` returned.
+        epochs: What `load_epochs` returned; without it, a choice that is made now has no fields of `cross_fit`.
+
+    Returns:
+        None if no trial has a complete epoch.
+
+    Raises:
+        UserError: If the directory is not a search directory.
+    """
+    rule, target = search_settings(directory).selection_rule
+    with suppress(UserError):  # there is none, or its file cannot be read
+        last = Selection.read(directory)
+        if trained_trial(Path(directory) / "best") == (last.trial_id, last.best_epoch):
+            return last
+        rule, target = last.rule, last.target_fve
+    with suppress(UserError):
+        return select_winner(trials, folds, rule, target, epochs)
+    return None
 
 
 def select_winner(

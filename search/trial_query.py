@@ -10,14 +10,14 @@ from ae_model.errors import UserError
 
 _EXAMPLE = "code_size <= 64 and init == 'pca'"
 _PARTS = (
-    ast.Expression,
-    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.Invert, ast.USub, ast.UAdd),
+    *(ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd),
     *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn),
-    # Not the power, which can take forever.
-    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr),
+    # Not the power, which can take forever, and not & | ~, which bind otherwise than people expect.
+    *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div),
     *(ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple),
 )
 """What a condition may be made of. What is not here could run code."""
+_BITWISE = (ast.BitAnd, ast.BitOr, ast.Invert)
 
 
 def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -25,7 +25,7 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
     A condition is what `DataFrame.query` takes, as far as it consists of columns, numbers, texts, lists, comparisons,
     `in`, `and`, `or`, `not`, arithmetic and `COLUMN.isna()` or `COLUMN.notna()`: it can run no code. A cell that is
-    missing meets no comparison, nor its opposite.
+    missing, or no number, meets no comparison, nor its opposite; it is in no list.
 
     Args:
         table: The table, whose columns have names that are Python's.
@@ -41,9 +41,16 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
         0  pca         16
     """
     names = [str(name) for name in table.columns]
-    _check(where, names)
+    tree = _parsed(where, names)
+    _check(tree, table)
+    # Types that know what is missing: a NaN is not 0.1, and not below it, so that `not` would find it to be above.
+    known = {
+        name: "Float64" if of == "float64" else "string"
+        for name, of in table.dtypes.items()
+        if of == "float64" or isinstance(of, pd.CategoricalDtype)
+    }
     try:
-        meets = table.eval(where, engine="python")
+        meets = table.astype(known).eval(ast.unparse(tree), engine="python")  # on one line, which pandas wants
     # As pandas says what does not go together, by whatever error it has for it; the condition itself can raise nothing.
     except Exception as error:
         raise _refused(f"{_quoted(where)} cannot be evaluated ({error})", names) from error
@@ -68,35 +75,60 @@ def check_column(name: str, names: Sequence[str], argument: str) -> None:
         raise UserError(f"{argument} must be a column of trials.csv, but is {name!r}. {known}", argument=argument)
 
 
-def _check(where: str, names: Sequence[str]) -> None:
-    """Refuse what is not a condition on these columns, before any of it is evaluated."""
+def _parsed(where: str, names: Sequence[str]) -> ast.Expression:
     try:
-        tree = ast.parse(where.strip(), mode="eval")
+        return ast.parse(where.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = "an @ stands for a variable of a program" if "@" in where else getattr(error, "msg", str(error))
         raise _refused(f"{_quoted(where)} cannot be read ({why})", names) from error
-    nodes: list[ast.AST] = [tree]
+
+
+def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
+    """Refuse what is not a condition on these columns, before any of it is evaluated."""
+    names = [str(name) for name in table.columns]
+    nodes: list[ast.AST] = [tree.body]
     while nodes:
         node = nodes.pop()
         if (column := _tested(node)) is not None:
             nodes.append(column)
             continue
         if isinstance(node, ast.Name) and node.id not in names:
+            known = _meant(node.id, names) or "A text stands in quotes. "
             raise UserError(
-                f"where names {node.id!r}, which is not a column. {_meant(node.id, names)}"
-                f"The columns are {', '.join(names)}.",
+                f"where names {node.id!r}, which is not a column. {known}The columns are {', '.join(names)}.",
                 argument="where",
             )
         if isinstance(node, ast.Call | ast.Attribute):
             raise _refused(
                 f"{_quoted(ast.unparse(node))} is a call or an attribute, other than isna() and notna()", names
             )
-        if not isinstance(node, _PARTS) or (
+        parts = list(ast.iter_child_nodes(node))
+        operators = [part for part in parts if not isinstance(part, ast.expr)]
+        if not all(isinstance(part, _PARTS) for part in (node, *operators)) or (
             isinstance(node, ast.Constant) and not isinstance(node.value, bool | int | float | str)
         ):
-            what = ast.unparse(node) or type(node).__name__  # an operator has no text
-            raise _refused(f"{_quoted(where)} has {_quoted(what)} in it", names)
-        nodes.extend(ast.iter_child_nodes(node))
+            instead = "; write and, or, not" if any(isinstance(part, _BITWISE) for part in operators) else ""
+            raise _refused(f"{_quoted(ast.unparse(node))} cannot be part of it{instead}", names)
+        nodes.extend(part for part in parts if isinstance(part, ast.expr))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and len({_is_text(part, table) for part in _operands(node)} - {None}) > 1:
+            raise _refused(f"{_quoted(ast.unparse(node))} compares a text with a number", names)
+
+
+def _operands(node: ast.Compare) -> list[ast.expr]:
+    """What is compared; of a list, what is in it."""
+    sides = [node.left, *node.comparators]
+    return [part for side in sides for part in (side.elts if isinstance(side, ast.List | ast.Tuple) else [side])]
+
+
+def _is_text(node: ast.expr, table: pd.DataFrame) -> bool | None:
+    """Whether a column or a value is a text, and not a number; None if it is something else."""
+    match node:
+        case ast.Name(id=name) if name in table:
+            return not pd.api.types.is_numeric_dtype(table[name].dtype)
+        case ast.Constant(value=value):
+            return isinstance(value, str)
+    return None
 
 
 def _tested(node: ast.AST) -> ast.Name | None:

@@ -86,7 +86,7 @@ def test_the_readme_lists_every_command_with_its_options() -> None:
         options = {p.opts[0] for p in parameters if p.param_type_name == "option"} - {"--help"}
         assert {code for code in codes(text) if code.startswith("--")} == options, name
         shown = [p.metavar for p in parameters if p.param_type_name == "argument"]
-        assert [word.strip("[]") for word in arguments.split()] == shown, name
+        assert [word.strip("[].") for word in arguments.split()] == shown, name
 
 
 @pytest.mark.parametrize(

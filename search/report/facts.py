@@ -12,7 +12,7 @@ from search.evaluation_record import Evaluation
 from search.ledger import ENDED, RUNNING
 from search.ledger_file import is_running
 from search.ledger_reader import read_value
-from search.selection import Selection, select_winner
+from search.selection import Selection, present_selection
 from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.smallest_code_record import SmallestCode
@@ -81,7 +81,7 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
         trials["status"] = trials["status"].replace({RUNNING: "interrupted"})
     model_dir = directory / "best"
     epochs = load_epochs(directory)
-    selection = _selection(directory, trials, folds, epochs, model_dir)
+    selection = present_selection(directory, trials, folds, epochs)
     evaluation = smallest = None
     if selection is not None and trained_trial(model_dir) == (selection.trial_id, selection.best_epoch):
         with suppress(UserError):
@@ -107,17 +107,3 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
         bottleneck=pd.read_csv(bottleneck) if bottleneck.is_file() else None,
         training_seconds=read_value(directory, "training_seconds"),
     )
-
-
-def _selection(
-    directory: Path, trials: pd.DataFrame, folds: pd.DataFrame, epochs: pd.DataFrame, model_dir: Path
-) -> Selection | None:
-    """The choice that the model rests on, or else what would be chosen now; nothing is written."""
-    with suppress(UserError):
-        selection = Selection.read(directory)
-        if trained_trial(model_dir) == (selection.trial_id, selection.best_epoch):
-            return selection
-    rule, target = search_settings(directory).selection_rule
-    with suppress(UserError):
-        return select_winner(trials, folds, rule, target, epochs)
-    return None

@@ -6,7 +6,15 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from search.compare_searches import SAME, TIED, ComparedSearch, PairedComparison, SearchesCompared, value_text
+from search.searches_compared import (
+    SAME,
+    TIED,
+    BestTrial,
+    ComparedSearch,
+    PairedComparison,
+    SearchesCompared,
+    value_text,
+)
 from search.trials_table import mse_text
 
 
@@ -54,8 +62,9 @@ def pair_lines(compared: SearchesCompared) -> Iterator[str]:
             yield f"{search.name}: no trial has a complete epoch, so there is nothing to compare."
         elif not search.best.is_finished:
             yield f"{search.name}: the best trial is not finished; it counts by what it has reached so far."
+    bests = {search.name: search.best for search in compared.searches}
     for pair in compared.pairs:
-        yield _pair_line(pair)
+        yield _pair_line(pair) + _other_code(bests[pair.first], bests[pair.second], pair)
     if compared.scalings_differ:
         scalings = ", ".join(f"{search.name}: {search.scaling or 'not known'}" for search in compared.searches)
         yield (
@@ -107,6 +116,16 @@ def _pair_line(pair: PairedComparison) -> str:
         f"{pair.first} is {pair.verdict} than {pair.second}: its validation MSE is {how} by {abs(difference):.3g}, "
         f"95 % interval {ends[0]:.3g} to {ends[1]:.3g} ({sure})."
     )
+
+
+def _other_code(first: BestTrial | None, second: BestTrial | None, pair: PairedComparison) -> str:
+    """That the codes are of different sizes, where the errors are compared all the same."""
+    assert first is not None, "only searches with a best trial make a pair"
+    assert second is not None
+    if pair.why_not or first.code_size == second.code_size:
+        return ""
+    more = "larger" if first.code_size > second.code_size else "smaller"
+    return f" Its code is {more}: {first.code_size} units, and {second.code_size} of {pair.second}."
 
 
 def _and(parts: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from search.identity import VERSION_1
 from search.ledger import FINISHED
 from search.ledger_reader import read_value
 from search.paired_test import verdict
-from search.selection import Selection, select_winner
+from search.selection import present_selection
 from search.settings_files import search_settings
 from search.several_searches import search_names
-from search.tables import load_folds, load_trials
+from search.tables import configuration_labels, load_folds, load_trials
 from search.trained import trained_trial
 
 SAME, TIED = "the same", "cannot be told apart"
@@ -34,9 +34,9 @@ class BestTrial:
 
     trial_id: str
     rule: str
-    """The rule by which it was chosen."""
+    """The rule by which it was chosen: the settings', or that of the last `select`."""
     label: str
-    """Layer sizes, and what else tells it from the other trials of its search."""
+    """Layer sizes, and what else tells it from the best trials of the other searches."""
     is_finished: bool
     code_size: int
     val_mse_mean: float
@@ -136,6 +136,7 @@ def compare_searches(directories: Sequence[str | Path]) -> SearchesCompared:
             names, directories, trials, folds, definitions, strict=True
         )
     ]
+    searches = _labelled(searches, trials)
     pairs = []
     for one, other in combinations(range(len(names)), 2):
         a, b = searches[one].best, searches[other].best
@@ -144,13 +145,18 @@ def compare_searches(directories: Sequence[str | Path]) -> SearchesCompared:
         why_not = _why_not(definitions[one], definitions[other], settings[one], settings[other])
         found = {} if why_not else _paired(folds[one], a.trial_id, folds[other], b.trial_id)
         pairs.append(PairedComparison(first=names[one], second=names[other], why_not=why_not, **found))
-    keys = list(dict.fromkeys(key for of in settings for key in of))
-    differing = {key: tuple(of.get(key) for of in settings) for key in keys}
-    return SearchesCompared(
-        searches=tuple(searches),
-        settings={key: values for key, values in differing.items() if any(value != values[0] for value in values)},
-        pairs=tuple(pairs),
-    )
+    return SearchesCompared(searches=tuple(searches), settings=_differing(settings), pairs=tuple(pairs))
+
+
+def _labelled(searches: Sequence[ComparedSearch], trials: Sequence[pd.DataFrame]) -> list[ComparedSearch]:
+    """With labels that tell the best trials from each other, and not each from the others of its own search."""
+    bests = [search.best for search in searches]
+    rows = [of[of["trial_id"] == best.trial_id] for of, best in zip(trials, bests, strict=True) if best is not None]
+    labels = iter(configuration_labels(pd.concat(rows)) if rows else [])
+    return [
+        search if search.best is None else replace(search, best=replace(search.best, label=next(labels)))
+        for search in searches
+    ]
 
 
 def value_text(value: Any) -> str:
@@ -180,8 +186,15 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def _differing(settings: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """The keys whose values are not the same everywhere, in the settings' order."""
+    keys = dict.fromkeys(key for of in settings for key in of)
+    everywhere = {key: tuple(of.get(key) for of in settings) for key in keys}
+    return {key: values for key, values in everywhere.items() if any(value != values[0] for value in values)}
+
+
 def _best(directory: Path, trials: pd.DataFrame, folds: pd.DataFrame) -> BestTrial | None:
-    selection = _selection(directory, trials, folds)
+    selection = present_selection(directory, trials, folds)
     if selection is None:
         return None
     row = trials[trials["trial_id"] == selection.trial_id].iloc[0]
@@ -201,19 +214,6 @@ def _best(directory: Path, trials: pd.DataFrame, folds: pd.DataFrame) -> BestTri
         pca_val_mse_mean=float(row["pca_val_mse_mean"]),
         test_mse=test_mse,
     )
-
-
-def _selection(directory: Path, trials: pd.DataFrame, folds: pd.DataFrame) -> Selection | None:
-    """The choice that the model in `best/` rests on, or else what would be chosen now; nothing is written."""
-    rule, target = search_settings(directory).selection_rule
-    with suppress(UserError):
-        last = Selection.read(directory)
-        if trained_trial(directory / "best") == (last.trial_id, last.best_epoch):
-            return last
-        rule, target = last.rule, last.target_fve
-    with suppress(UserError):
-        return select_winner(trials, folds, rule, target)
-    return None
 
 
 def _why_not(
