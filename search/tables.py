@@ -207,14 +207,14 @@ def _epochs(directory: str | Path) -> pd.DataFrame:
 
 def _load_folds(directory: str | Path) -> pd.DataFrame:
     epochs, n_splits = _epochs(directory), _n_splits(directory)
-    folds = _folds(_counting(epochs, n_splits), _configurations(directory), _frame(read_baselines(directory)))
+    folds = _folds(_counting(epochs, n_splits), _configurations(directory), _baselines(directory))
     return typed(folds, FOLD_TYPES)
 
 
 def _load_trials(directory: str | Path) -> pd.DataFrame:
     trials = _configurations(directory)
     epochs, n_splits = _epochs(directory), _n_splits(directory)
-    folds = _folds(_counting(epochs, n_splits), trials, _frame(read_baselines(directory)))
+    folds = _folds(_counting(epochs, n_splits), trials, _baselines(directory))
     summary = pd.DataFrame(
         {
             "n_repeats": _of_folds(folds, lambda rows, repeats: np.full(len(rows), repeats), "val_mse"),
@@ -260,6 +260,11 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
         noise_std=[c.noise_std for c in configurations],
         mask_fraction=[c.mask_fraction for c in configurations],
     )
+
+
+def _baselines(directory: str | Path) -> pd.DataFrame:
+    """PCA's validation MSE, with the types that a merge wants also where there is none."""
+    return _frame(read_baselines(directory)).astype({"code_size": np.int64, "fold": np.int64, "pca_val_mse": float})
 
 
 def _n_splits(directory: str | Path) -> int | None:

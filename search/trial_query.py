@@ -24,8 +24,8 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows of a table that meet a condition.
 
     A condition is what `DataFrame.query` takes, as far as it consists of columns, numbers, texts, lists, comparisons,
-    `in`, `and`, `or`, `not`, arithmetic and `COLUMN.isna()` or `COLUMN.notna()`: it can run no code. A cell that is
-    missing, or no number, meets no comparison, nor its opposite; it is in no list.
+    `in`, `and`, `or`, `not`, arithmetic and `COLUMN.isna()` or `COLUMN.notna()`: it can run no code. A number
+    that is missing meets no comparison, nor its opposite; a text that is missing equals no text.
 
     Args:
         table: The table, whose columns have names that are Python's.
@@ -43,7 +43,7 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
     names = [str(name) for name in table.columns]
     tree = _parsed(where, names)
     _check(tree, table)
-    # Types that know what is missing: a NaN is not 0.1, and not below it, so that `not` would find it to be above.
+    # Types that know what is missing: a NaN is not below 0.1, and `not` would find that it is above.
     known = {
         name: "Float64" if of == "float64" else "string"
         for name, of in table.dtypes.items()
@@ -77,7 +77,7 @@ def check_column(name: str, names: Sequence[str], argument: str) -> None:
 
 def _parsed(where: str, names: Sequence[str]) -> ast.Expression:
     try:
-        return ast.parse(where.strip(), mode="eval")
+        return ast.parse(" ".join(where.split("\n")).strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = "an @ stands for a variable of a program" if "@" in where else getattr(error, "msg", str(error))
         raise _refused(f"{_quoted(where)} cannot be read ({why})", names) from error
