@@ -71,6 +71,8 @@ class PairedComparison:
 
     first: str
     second: str
+    is_known: bool = True
+    """Whether both ledgers say how their folds were made; if not, nothing is compared."""
     why_not: tuple[str, ...] = ()
     """What differs between the folds, each with its two values; if there is anything, nothing is compared."""
     verdict: str = ""
@@ -99,7 +101,7 @@ class SearchesCompared:
     @property
     def scalings_differ(self) -> bool:
         """Whether the searches' MSEs are in different units."""
-        return len({search.scaling for search in self.searches}) > 1
+        return len({search.scaling for search in self.searches} - {None}) > 1
 
 
 def compare_searches(directories: Sequence[str | Path]) -> SearchesCompared:
@@ -142,9 +144,12 @@ def compare_searches(directories: Sequence[str | Path]) -> SearchesCompared:
         a, b = searches[one].best, searches[other].best
         if a is None or b is None:
             continue
-        why_not = _why_not(definitions[one], definitions[other], settings[one], settings[other])
-        found = {} if why_not else _paired(folds[one], a.trial_id, folds[other], b.trial_id)
-        pairs.append(PairedComparison(first=names[one], second=names[other], why_not=why_not, **found))
+        is_known = bool(definitions[one] and definitions[other])
+        why_not = _why_not(definitions[one], definitions[other], settings[one], settings[other]) if is_known else ()
+        found = _paired(folds[one], a.trial_id, folds[other], b.trial_id) if is_known and not why_not else {}
+        pairs.append(
+            PairedComparison(first=names[one], second=names[other], is_known=is_known, why_not=why_not, **found)
+        )
     return SearchesCompared(searches=tuple(searches), settings=_differing(settings), pairs=tuple(pairs))
 
 
@@ -220,8 +225,6 @@ def _why_not(
     one: Mapping[str, Any], other: Mapping[str, Any], settings: Mapping[str, Any], others: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """What keeps two searches from being compared fold by fold, in words."""
-    if not one or not other:
-        return ("a ledger does not say how its folds were made",)
     reasons = []
     for name in _OF_THE_FOLDS:
         if one.get(name) == other.get(name):

