@@ -1,6 +1,7 @@
 """Searches that decide for themselves, from command to result: halving, suggestions, the smallest code, budgets."""
 
 import json
+import runpy
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -8,10 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.datasets import load_iris
 
-from search import SearchResult, load_epochs, load_trials, parse_settings, run_search
+from ae_model import Configuration
+from search import SearchResult, load_epochs, load_folds, load_trials, parse_settings, run_search
+from search.ledger import Ledger
 from search.smallest_code_record import SmallestCode
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def _search(table: Path, results: Path, name: str = "birds", **settings: Any) -> SearchResult:
@@ -30,14 +36,21 @@ def _epochs(directory: Path) -> pd.DataFrame:
 SPACE = {"hidden": ["", "4", "6", "8"], "learning_rate": [3e-4, 3e-3], "init": ["pca", "random"]}
 
 
-def test_halving(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+HALVED = {"bottleneck": {"code_sizes": [2]}, "space": SPACE, "search": {"pruning": "halving"}}
+
+
+@pytest.fixture(scope="module")
+def halved(table_csv: Path, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """A finished search that gave up twelve of its sixteen trials."""
+    return _search(table_csv, tmp_path_factory.mktemp("results"), "halved", **HALVED)
+
+
+def test_halving(halved: SearchResult, table_csv: Path, tmp_path: Path) -> None:
     """Survivors have the numbers that a search without pruning gives, what was stopped the first of them.
 
     Numbers agree to rounding: a pack that shrinks adds up in another order.
     """
-    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
-    halved = _search(table_csv, tmp_path, "halved", **settings, search={"pruning": "halving"})
-    whole = _search(table_csv, tmp_path, "whole", **settings)
+    whole = _search(table_csv, tmp_path, "whole", **{**HALVED, "search": {}})
     trials = halved.trials
     assert trials["status"].value_counts().to_dict() == {"stopped": 12, "finished": 4}
     assert trials.groupby("rung")["epochs"].unique().explode().to_dict() == {1: 4, 2: 8}
@@ -50,8 +63,50 @@ def test_halving(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     assert halved.selection.n_stopped == 12
     assert halved.selection.n_finished == 4
     assert {tied["trial_id"] for tied in halved.selection.tied} <= set(trials.loc[trials["rank"].notna(), "trial_id"])
-    again = _search(table_csv, tmp_path, "halved", **settings, search={"pruning": "halving"})
+    again = _search(table_csv, halved.directory.parent, "halved", **HALVED)
     pd.testing.assert_frame_equal(again.trials, trials)
+
+
+def test_questions_to_a_search(halved: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example answers its five questions with the numbers of the search's own results."""
+    questions = runpy.run_path(str(EXAMPLES / "questions.py"))
+    questions["main"](str(halved.directory))
+    output = capsys.readouterr().out
+    headings = ["Which width", "What does the code size", "Is the winner", "What did pruning", "Which trials failed"]
+    assert [output.count(heading) for heading in headings] == [1] * 5
+    assert output.endswith("\n\nNone.\n\n"), "none failed"
+    trials, selection = halved.trials, halved.selection
+    widths = questions["which_width_helps"](trials)
+    assert (
+        widths.loc[(2, "6-2"), "random"]
+        == trials.query("layer_sizes == '6-2' and init == 'random'")["val_mse_mean"].min()
+    )
+    assert widths.min().min() == selection.val_mse_mean
+    sizes = questions["what_does_the_code_size_buy"](trials)
+    assert sizes["val_mse_mean"].to_dict() == {2: selection.val_mse_mean}
+    tests = questions["is_the_winner_significant"](trials, load_folds(halved.directory))
+    assert len(tests) == selection.n_finished
+    assert tests.loc["-", "p_value"] == selection.pca_p_value
+    for tied in selection.tied:
+        assert tests.loc[tied["trial_id"], "p_value"] == tied["p_value"]
+    saved = questions["what_did_pruning_save"](trials)
+    assert saved.loc["all", "epochs"] == trials["epochs"].sum()
+    assert saved.loc["all", "at_full_length"] == 16 * 12
+    assert saved.loc["all", "saved"] == 1 - trials["epochs"].sum() / 192
+
+
+def test_questions_to_a_search_that_came_to_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With no trial, or none but failed ones, it says what it can: why they failed."""
+    questions = runpy.run_path(str(EXAMPLES / "questions.py"))
+    with Ledger(tmp_path) as ledger:
+        questions["main"](str(tmp_path))
+        assert "Which width" not in capsys.readouterr().out
+        ledger.enter_trials({"a": Configuration(layer_sizes=(6, 2))})
+        ledger.fail("a", "no memory")
+    questions["main"](str(tmp_path))
+    output = capsys.readouterr().out
+    assert "Is the winner" not in output
+    assert "no memory" in output
 
 
 def test_who_was_stopped_too_early_is_trained_on(local_ray: None, tmp_path: Path) -> None:

@@ -23,7 +23,19 @@ from search.settings_files import search_settings
 Run = Callable[..., tuple[int, str, str]]
 OneLine = Callable[..., str]
 
-COMMANDS = ["run", "bottleneck", "status", "trials", "select", "retrain", "evaluate", "encode", "decode", "reconstruct"]
+COMMANDS = [
+    "run",
+    "bottleneck",
+    "status",
+    "trials",
+    "compare",
+    "select",
+    "retrain",
+    "evaluate",
+    "encode",
+    "decode",
+    "reconstruct",
+]
 
 
 def _ae_search(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -244,9 +256,25 @@ def test_status_and_trials(run: Run, searched: SearchResult) -> None:
     assert [record["trial_id"] for record in json.loads(output)] == expected
 
 
+def test_trials_on_conditions_and_of_several_searches(run: Run, searched: SearchResult, search_copy: Path) -> None:
+    """`--where` and `--columns`, with blanks between the names or without, and more than one directory."""
+    arguments = ("trials", searched.directory, search_copy, "--columns", "trial_id, search,rank", "--format", "csv")
+    status, output, errors = run(*arguments, "--where", "rank == 1")
+    assert (status, errors) == (0, "")
+    header, *lines = output.splitlines()
+    assert header == "trial_id,search,rank"
+    assert [(line.split(",")[0], line.split(",")[2]) for line in lines] == [(searched.selection.trial_id, "1")] * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
-    [(["--sort", "colour"], ["--sort", "colour"]), (["--format", "xml"], ["--format", "xml"])],
+    [
+        (["--sort", "colour"], ["--sort", "colour"]),
+        (["--format", "xml"], ["--format", "xml"]),
+        (["--columns", "rank,colour"], ["--columns", "colour"]),
+        (["--where", "colour == 'red'"], ["--where names 'colour'", "The columns are trial_id"]),
+        (["--where", "rank.abs() == @x"], ["--where must be a condition", "'rank.abs() == @x' cannot be read"]),
+    ],
 )
 def test_trials_with_wrong_options(
     run: Run, one_line: OneLine, searched: SearchResult, arguments: list[str], parts: list[str]
