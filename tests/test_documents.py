@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from search.evaluation_record import Evaluation
 from search.selection import Selection
 from search.smallest_code import Answer
 from search.smallest_code_record import SmallestCode
+from search.table_types import EPOCH_TYPES, FOLD_TYPES, TRIAL_TYPES
 from search.tables import EPOCH_COLUMNS, FOLD_COLUMNS, TRIAL_COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +100,17 @@ def test_every_column_is_documented_in_its_order(title: str, columns: list[str])
     first_cells = "\n".join(line.split("|")[1] if line.startswith("|") else line for line in text.splitlines())
     named = [word for code in codes(first_cells) for word in code.split(", ")]
     assert named == columns
+
+
+@pytest.mark.parametrize(
+    ("title", "types"),
+    [("trials.csv", TRIAL_TYPES), ("folds.csv", FOLD_TYPES), ("epochs.parquet", EPOCH_TYPES)],
+)
+def test_every_type_is_documented(title: str, types: Mapping[str, str | tuple[str, ...]]) -> None:
+    """The types that the columns have in pandas."""
+    rows = [line.split("|")[1:3] for line in section("results/README.md", title).splitlines() if line.startswith("| `")]
+    documented = {name: codes(type_) for names, type_ in rows for name in codes(names)}
+    assert documented == {name: [of if isinstance(of, str) else "category"] for name, of in types.items()}
 
 
 @pytest.mark.parametrize(
