@@ -26,6 +26,8 @@ from search.trained import trained_trial
 SAME, TIED = "the same", "cannot be told apart"
 _OF_THE_FOLDS = ("data", "data.scaling", "search.n_splits", "seed")
 """What two results must share, of what defines a trial, to be compared fold by fold: not the precision."""
+_NOT_SAMPLES = ("data.scaling", "data.data_dir", "data.download")
+"""Settings of the data that do not say which samples these are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,7 +235,7 @@ def _why_not(
             reasons.append(f"{name} ({value_text(one.get(name))}, {value_text(other.get(name))})")
             continue
         # Samples follow from where they are read, and from how they are split.
-        read = [key for key in settings if key.startswith("data.") and key not in ("data.scaling", "data.download")]
+        read = [key for key in settings if key.startswith("data.") and key not in _NOT_SAMPLES]
         causes = [
             f"{key}: {value_text(settings[key])}, {value_text(others.get(key))}"
             for key in read

@@ -52,7 +52,7 @@ def test_halving(halved: SearchResult, table_csv: Path, tmp_path: Path) -> None:
     """
     whole = _search(table_csv, tmp_path, "whole", **{**HALVED, "search": {}})
     trials = halved.trials
-    assert trials["status"].value_counts().to_dict() == {"stopped": 12, "finished": 4}
+    assert trials.groupby("status").size().to_dict() == {"stopped": 12, "finished": 4}
     assert trials.groupby("rung")["epochs"].unique().explode().to_dict() == {1: 4, 2: 8}
     assert trials["rank"].notna().tolist() == (trials["status"] == "finished").tolist()
     both = _epochs(halved.directory).merge(
@@ -81,9 +81,9 @@ def test_questions_to_a_search(halved: SearchResult, capsys: pytest.CaptureFixtu
         widths.loc[(2, "6-2"), "random"]
         == trials.query("layer_sizes == '6-2' and init == 'random'")["val_mse_mean"].min()
     )
-    assert widths.min().min() == selection.val_mse_mean
+    assert widths[["pca", "random"]].min().min() == trials["val_mse_mean"].min()
     sizes = questions["what_does_the_code_size_buy"](trials)
-    assert sizes["val_mse_mean"].to_dict() == {2: selection.val_mse_mean}
+    assert sizes["val_mse_mean"].to_dict() == {2: trials["val_mse_mean"].min()}
     tests = questions["is_the_winner_significant"](trials, load_folds(halved.directory))
     assert len(tests) == selection.n_finished
     assert tests.loc["-", "p_value"] == selection.pca_p_value

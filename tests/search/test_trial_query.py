@@ -1,7 +1,7 @@
 """search.trial_query: a condition picks the rows that meet it, and can do nothing else."""
 
-import builtins
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -95,7 +95,7 @@ COLUMNS = "The columns are trial_id, init, code_size, rung, forecast, error."
         ("rung.isna().any()", "'rung.isna().any()' is a call or an attribute"),
         ("error.str.contains('memory')", "is a call or an attribute"),
         ("__import__('os').getpid() == 1", "is a call or an attribute"),
-        ("code_size == open('x')", "\"open('x')\" is a call or an attribute"),
+        ("code_size == open('x', 'w')", "\"open('x', 'w')\" is a call or an attribute"),
         ("code_size == __name__", "where names '__name__', which is not a column."),
         ("'{0.__class__}' == f'{init}'", "cannot be part of it."),
         ("code_size ** 9 ** 9 > 3", "but 'code_size ** 9 ** 9' cannot be part of it. "),
@@ -117,15 +117,16 @@ COLUMNS = "The columns are trial_id, init, code_size, rung, forecast, error."
         ("code_size + init == 'a'", "cannot be evaluated ("),
     ],
 )
-def test_refused(where: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused(where: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no condition on columns is refused in one line, before any of it could run."""
-    monkeypatch.setattr(builtins, "open", lambda *_: pytest.fail("it ran"))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=re.escape(words)) as refused:
         rows_where(TRIALS, where)
     message = str(refused.value)
     assert "\n" not in message
     assert message.endswith(COLUMNS)
     assert len(message) < 500, "a long condition is cut"
+    assert not list(tmp_path.iterdir()), "it ran"
 
 
 def test_the_name_of_a_column() -> None:
