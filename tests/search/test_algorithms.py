@@ -162,7 +162,7 @@ def test_a_budget_of_epochs_can_be_raised(table_csv: Path, local_ray: None, tmp_
 
 def test_a_budget_of_time(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     """It ends a search that would take hours at an epoch's end, with a winner; run again, it does nothing."""
-    search = {"max_epochs": 10**6, "time_budget_s": 3.0}
+    search = {"max_epochs": 10**6, "time_budget_s": 8.0}
     settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
     result = _search(table_csv, tmp_path, **settings, search=search)
     epochs = _epochs(result.directory)

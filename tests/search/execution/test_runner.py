@@ -207,7 +207,7 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
 
     The interrupted command ends with 130 and one line that says how to continue, and chooses no winner.
     """
-    n_epochs = 3000
+    n_epochs = 1200
     settings = _settings(table_csv, hidden=["5", "4-3"], max_epochs=n_epochs, learning_rate=0.01)
     (tmp_path / "settings.toml").write_text(to_toml(settings))
     directory = tmp_path / "results" / "birds"
