@@ -9,6 +9,7 @@ import argparse
 import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,8 @@ def main() -> None:
             print(f"{kills.total()} kills so far ({dict(kills)}), {name}: equal tables", flush=True)
         _wait_until_gone(lingering, 120)
     left = set(os.listdir("/dev/shm")) - shared_memory
+    left -= _shared_memory_in_use()  # other programs come
+    left &= set(os.listdir("/dev/shm"))  # and go
     assert not left, f"shared memory is left: {left}"
 
 
@@ -196,6 +199,18 @@ def _wait_until_gone(processes: Family, seconds: float) -> None:
     while left := {process: command for process, command in processes.items() if process.is_running()}:
         assert time.monotonic() < deadline, f"processes are left: {left}"
         time.sleep(0.1)
+
+
+def _shared_memory_in_use() -> set[str]:
+    """Names in /dev/shm that a living process has mapped or open."""
+    used: set[str] = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            used |= set(re.findall(r" /dev/shm/(.*)$", (process / "maps").read_text(), flags=re.MULTILINE))
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):
+                    used.add(os.readlink(descriptor).removeprefix("/dev/shm/"))
+    return used
 
 
 if __name__ == "__main__":

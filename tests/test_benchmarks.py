@@ -41,11 +41,13 @@ def commands() -> Iterator[object]:
     """The README's commands, each search end to end apart, with a mark where it takes a while."""
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"`python benchmarks/(\w+\.py)([^`]*)`", text)
+    compared: set[str] = set()
     for script, options in dict.fromkeys(found):
         command = f"{script}{options}"
         if script == "end_to_end.py":
             for name in searches():
-                slow = [pytest.mark.slow] if name in ("ours", "Ray Tune", "pool") else []
+                slow = [pytest.mark.slow] if name in ("ours", "Ray Tune", "pool") or name in compared else []
+                compared.add(name)
                 yield pytest.param(f"{command} --only {shlex.quote(name)}", marks=slow, id=f"{command} {name}")
         else:
             yield pytest.param(command, marks=[pytest.mark.slow] if script in SLOW else [], id=command)

@@ -22,10 +22,13 @@ hypothesis.settings.load_profile("no deadline")
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A Ray that `run_search` finds and uses, so that not every test waits for one of its own."""
+    """A Ray that `run_search` finds and uses, so that not every test waits for one of its own.
+
+    It has room for one worker, which trains pack after pack: what another costs is the import of torch.
+    """
     from search.execution.connection import connected_ray
 
-    with connected_ray(None, ResourceSettings(max_concurrent_trials=2)):
+    with connected_ray(None, ResourceSettings(max_concurrent_trials=1)):
         yield
 
 

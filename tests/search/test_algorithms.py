@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -45,12 +46,18 @@ def halved(table_csv: Path, local_ray: None, tmp_path_factory: pytest.TempPathFa
     return _search(table_csv, tmp_path_factory.mktemp("results"), "halved", **HALVED)
 
 
-def test_halving(halved: SearchResult, table_csv: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(table_csv: Path, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> SearchResult:
+    """A search of `SPACE` with neither pruning nor a budget; its directory is only to be read."""
+    settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
+    return _search(table_csv, tmp_path_factory.mktemp("whole"), **settings)
+
+
+def test_halving(halved: SearchResult, whole: SearchResult, table_csv: Path, tmp_path: Path) -> None:
     """Survivors have the numbers that a search without pruning gives, what was stopped the first of them.
 
     Numbers agree to rounding: a pack that shrinks adds up in another order.
     """
-    whole = _search(table_csv, tmp_path, "whole", **{**HALVED, "search": {}})
     trials = halved.trials
     assert trials.groupby("status").size().to_dict() == {"stopped": 12, "finished": 4}
     assert trials.groupby("rung")["epochs"].unique().explode().to_dict() == {1: 4, 2: 8}
@@ -181,16 +188,16 @@ def test_the_smallest_code(table_csv: Path, local_ray: None, tmp_path: Path) -> 
     assert (result.directory / "smallest_code.json").stat().st_mtime_ns == written
 
 
-def test_repeats(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+def test_repeats(whole: SearchResult, table_csv: Path, tmp_path: Path) -> None:
     """The best are trained on other folds too; their first folds keep their numbers, and PCA is measured in all."""
     settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
-    before = _search(table_csv, tmp_path, **settings)
-    epochs = _epochs(before.directory)
+    epochs = _epochs(whole.directory)
+    shutil.copytree(whole.directory, tmp_path / "birds")
     after = _search(table_csv, tmp_path, **settings, search={"repeats": 3, "repeat_top": 2})
     repeated = after.trials[after.trials["n_repeats"] == 3]
     assert len(repeated) == 2
     assert set(repeated["rank"]) <= {1, 2}
-    ranks = before.trials.set_index("trial_id")["rank"]
+    ranks = whole.trials.set_index("trial_id")["rank"]
     assert (ranks[repeated["trial_id"]] <= 2).all(), "those that stay at PCA are equal"
     further = _epochs(after.directory)
     of_before = further[further["fold"] < 3].reset_index(drop=True)
@@ -202,22 +209,21 @@ def test_repeats(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     assert after.selection.trial_id in set(repeated["trial_id"])
 
 
-def test_a_budget_of_epochs_can_be_raised(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
+def test_a_budget_of_epochs_can_be_raised(whole: SearchResult, table_csv: Path, tmp_path: Path) -> None:
     """It is kept to; with a larger one the search ends as one that had no budget."""
     settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
     small = _search(table_csv, tmp_path, "b", **settings, search={"max_fold_epochs": 3 * 16 * 5})
     assert small.trials["epochs"].sum() * 3 <= 3 * 16 * 5
     assert small.trials["epochs"].gt(0).all()
     assert small.selection.n_unfinished == 16
-    free = _search(table_csv, tmp_path, "free", **settings)
     large = _search(table_csv, tmp_path, "b", **settings, search={"max_fold_epochs": 10**6})
-    pd.testing.assert_frame_equal(_epochs(large.directory), _epochs(free.directory))
-    assert large.selection.trial_id == free.selection.trial_id
+    pd.testing.assert_frame_equal(_epochs(large.directory), _epochs(whole.directory))
+    assert large.selection.trial_id == whole.selection.trial_id
 
 
 def test_a_budget_of_time(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     """It ends a search that would take hours at an epoch's end, with a winner; run again, it does nothing."""
-    search = {"max_epochs": 10**6, "time_budget_s": 5.0}
+    search = {"max_epochs": 10**6, "time_budget_s": 8.0}
     settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
     result = _search(table_csv, tmp_path, **settings, search=search)
     epochs = _epochs(result.directory)

@@ -519,9 +519,16 @@ def test_a_second_search_is_refused_until_the_first_has_its_model(
     assert not is_running(search_copy)
 
 
+@pytest.fixture(scope="module")
+def nine_at_once(settings: SearchSettings, local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a search that was asked for nine epochs at once; it is only to be read."""
+    longer = _changed(settings, {"search": {"max_epochs": 9}})
+    return run_search(longer, results_dir=tmp_path_factory.mktemp("at-once")).directory
+
+
 @pytest.mark.parametrize("kept", [True, False], ids=["from checkpoints", "from the start"])
 def test_more_epochs_continue_a_search(
-    kept: bool, search_copy: Path, settings: SearchSettings, local_ray: None, tmp_path: Path
+    kept: bool, search_copy: Path, settings: SearchSettings, nine_at_once: Path
 ) -> None:
     """With checkpoints or without, a search of 6 epochs that is asked for 9 ends as one that was asked for 9 at once.
 
@@ -537,13 +544,12 @@ def test_more_epochs_continue_a_search(
     assert (result.trials["epochs"] == 9).all()
     marks = load_epochs(search_copy)["dead_code_units"] == 77
     assert marks.sum() == (4 * 3 if kept else 0)
-    at_once = run_search(longer, results_dir=tmp_path / "at once")
-    expected, found = _what_was_found(at_once.directory), _what_was_found(search_copy)
+    expected, found = _what_was_found(nine_at_once), _what_was_found(search_copy)
     if kept:  # but for the marks
         assert found["weights"] == expected["weights"]
         columns = ["trial_id", "epoch", "fold", "train_mse", "val_mse", "val_fve"]
         pd.testing.assert_frame_equal(
-            load_epochs(search_copy)[columns], load_epochs(at_once.directory)[columns], check_exact=True
+            load_epochs(search_copy)[columns], load_epochs(nine_at_once)[columns], check_exact=True
         )
     else:
         assert found == expected

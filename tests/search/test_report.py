@@ -379,9 +379,16 @@ def test_plots_respond(browser: Any, hostile: Path) -> None:
     page.context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1200])
-def test_it_can_be_read_on_any_screen(browser: Any, searched: SearchResult, scheme: str, width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (390, "dark"),
+        (1200, "light"),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+        pytest.param(1200, "dark", marks=pytest.mark.slow),
+    ],
+)
+def test_it_can_be_read_on_any_screen(browser: Any, searched: SearchResult, width: int, scheme: str) -> None:
     """Nothing is wider than the screen, and letters stand out from what is behind them, also in the other scheme."""
     path = searched.directory / "report.html"
     page, complaints = _opened(browser, path, viewport={"width": width, "height": 800}, color_scheme=scheme)

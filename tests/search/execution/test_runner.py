@@ -207,7 +207,7 @@ def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Pat
 
     The interrupted command ends with 130 and one line that says how to continue, and chooses no winner.
     """
-    n_epochs = 3000
+    n_epochs = 1200
     settings = _settings(table_csv, hidden=["5", "4-3"], max_epochs=n_epochs, learning_rate=0.01)
     (tmp_path / "settings.toml").write_text(to_toml(settings))
     directory = tmp_path / "results" / "birds"
@@ -340,7 +340,7 @@ def test_a_cluster_that_is_not_there(table_csv: Path, tmp_path: Path) -> None:
 )
 def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Path, tmp_path: Path) -> None:
     """Epochs before the checkpoint are not trained again, nor is what has diverged: unless the ledger lacks them."""
-    settings = _settings(table_csv, hidden=[DEEP], max_epochs=2500, learning_rate=[0.001, 10.0])
+    settings = _settings(table_csv, hidden=[DEEP], max_epochs=1200, learning_rate=[0.001, 10.0])
     (tmp_path / "settings.toml").write_text(to_toml(settings))
     directory = tmp_path / "results" / "birds"
     command = [*COMMAND, "--set", "resources.checkpoint_every_s=0.5"]
@@ -358,7 +358,7 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Pat
     assert trials["status"].to_dict() == {0.001: "finished", 10.0: "diverged"}
     epochs = load_epochs(directory)
     epochs = epochs[epochs["trial_id"] == trials.loc[0.001, "trial_id"]]
-    assert len(epochs) == 3 * 2500
+    assert len(epochs) == 3 * 1200
     assert (epochs.loc[epochs["epoch"] == 1, "train_mse"] == -1).all() != older
 
 
