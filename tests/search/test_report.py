@@ -409,9 +409,14 @@ def _brightness(colour: str) -> float:
     return float(np.mean([int(part) for part in re.findall(r"\d+", colour)[:3]])) / 255
 
 
-def test_a_thousand_trials_fit(tmp_path: Path) -> None:
-    """Below 8 MB, most of which is the library that draws."""
+def test_a_thousand_trials_fit(browser: Any, tmp_path: Path) -> None:
+    """Below 8 MB, most of which is the library that draws; all of it is drawn, and the table has a row for each."""
     path = write_report(_made_search(tmp_path / "search", 1000, 12, n_stopped=800))
     assert path.stat().st_size < 8e6
     content = _content(path.read_text(encoding="utf-8"))
     assert len(content["table-data"]["rows"]) == 1000
+    page, complaints = _opened(browser, path)
+    assert complaints == []
+    page.locator("#more").click()
+    assert page.locator("#table tbody tr").count() == 1000
+    page.context.close()
