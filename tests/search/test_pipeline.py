@@ -54,6 +54,7 @@ FILES = {
     "settings.toml", "environment.json", "ledger.sqlite", "trials.csv", "folds.csv", "epochs.parquet", "bottleneck.csv",
     "bottleneck.png", "selection.json", "validation_mse.png", "best/model.safetensors", "best/model.json",
     "best/evaluation.json", "best/training_loss.csv", "best/training_loss.png", "best/feature_errors.png",
+    "best/test_codes.parquet", "report.html",
 }  # fmt: skip
 
 
@@ -338,7 +339,7 @@ def test_running_again_makes_nothing_anew(search_copy: Path, settings: SearchSet
         path.unlink()
     run_search(settings, results_dir=search_copy.parent)
     changed = {path for path, time in times().items() if before[path] != time}
-    assert changed == set(missing)
+    assert changed == {*missing, search_copy / "report.html"}, "the report shows the evaluation"
 
 
 def test_a_wider_space_trains_only_what_is_new(search_copy: Path, settings: SearchSettings, local_ray: None) -> None:
