@@ -44,9 +44,19 @@ class Monitor:
         self._remaining = Remaining(epochs=[], seconds=[])
         self._budget_end: float | None = None
 
+    @property
+    def n_rounds(self) -> int:
+        """How many rounds have been begun."""
+        return self._round
+
     def say(self, text: str) -> None:
         """Print a message of one line or more."""
         self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a message also where nothing else is shown."""
+        console = Console(stderr=True, highlight=False, soft_wrap=True) if self._console.quiet else self._console
+        console.print(text, markup=False)
 
     def searching(
         self, directory: Path, trials: Sequence[str], standing: Mapping[str, Standing], asked: Mapping[str, int]
@@ -186,9 +196,9 @@ class Monitor:
         if self._best is not None:
             parts.append(f"best so far {self._best[0]:.5f} ({self._labels[self._best[1]]})")
         if now is not None and self._budget_end is not None:  # other rounds may follow, until then
-            parts.append(f"at most {_duration(max(self._budget_end - now, 0))} left")
+            parts.append(f"at most {duration_text(max(self._budget_end - now, 0))} left")
         elif now is not None and (seconds_left := self._remaining.seconds(now)):
-            parts.append(f"about {_duration(seconds_left)} left")
+            parts.append(f"about {duration_text(seconds_left)} left")
         return ", ".join(parts)
 
 
@@ -198,7 +208,8 @@ def _labels(directory: Path) -> dict[str, str]:
     return dict(zip(table["trial_id"], configuration_labels(table), strict=True))
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """A duration with the unit that fits it."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
