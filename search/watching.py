@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -114,7 +115,7 @@ def _best_table(progress: Progress) -> list[RenderableType]:
             str(row["trial_id"]),
             f"{row['best_epoch']} of {row['epochs']}",
             f"{mse_text(row['val_mse_mean'])} ± {mse_text(row['val_mse_se'])}",
-            mse_text(pca) if pca == pca else "",
+            mse_text(pca) if pd.notna(pca) else "",
             str(row["status"]),
         )
     return [Text(), table, Text()]
@@ -128,7 +129,7 @@ def _counts_text(progress: Progress) -> str:
     counts = progress.trials["status"].value_counts()
     parts = [f"{n} {status}" for status, n in counts.items()]
     rung = progress.trials.loc[progress.trials["status"] == STOPPED, "rung"].max()
-    after = f" (the last after rung {rung})" if rung == rung and rung is not None else ""
+    after = f" (the last after rung {rung})" if pd.notna(rung) else ""
     n = len(progress.trials)
     return f"{n} trial{'s' * (n != 1)}: {', '.join(parts)}{after}"
 

@@ -79,7 +79,7 @@ def tracked(settings: TrackingSettings, directory: Path, ledger: Ledger, progres
         patience_s, word = CATCH_UP_S, b"finished"
     finally:
         _end(process, word, patience_s, progress)
-        reader.join(timeout=1)
+        reader.join()  # its pipe ends with the process
         with suppress(OSError):
             if not log.stat().st_size:
                 log.unlink()
@@ -87,8 +87,9 @@ def tracked(settings: TrackingSettings, directory: Path, ledger: Ledger, progres
 
 def _pass_on(process: "subprocess.Popen[bytes]", progress: Monitor) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        progress.warn(line.decode(errors="replace").rstrip("\n"))
+    with process.stdout:
+        for line in process.stdout:
+            progress.warn(line.decode(errors="replace").rstrip("\n"))
 
 
 def _end(process: "subprocess.Popen[bytes]", word: bytes, patience_s: float, progress: Monitor) -> None:
