@@ -26,6 +26,9 @@ TRIALS = {name: Configuration(layer_sizes=sizes) for name, sizes in {"a1": (6, 5
 PCA = np.array([[0.5, 0.25, 0.75]])
 N_SPLITS = 3
 
+# MLflow's own calls of SQLAlchemy.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
 
 def _record(epoch: int, *, n_folds: int = N_SPLITS) -> EpochRecord:
     folds = np.arange(1, n_folds + 1) / (epoch + 1)
