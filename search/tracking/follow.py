@@ -134,7 +134,10 @@ class Follower:
         table = load_trials(self._directory)
         self._signature = signature
         ended = table[table["status"].isin(ENDED)]
-        return {str(row["trial_id"]): row.to_dict() for _, row in ended.astype(object).iterrows()}
+        return {
+            str(row["trial_id"]): {str(name): value for name, value in row.items()}
+            for _, row in ended.astype(object).iterrows()
+        }
 
     def look_at_all_results(self) -> None:
         """Hand over what is new, and the result of every trial: repeats may have changed it."""

@@ -123,9 +123,7 @@ def test_tensorboard_gets_every_epoch_once(directory: Path, tensorboard: Callabl
     assert math.isnan(value)
 
 
-def test_tensorboard_gets_hyperparameters_and_the_picture(
-    directory: Path, tensorboard: Callable[[], Tracker]
-) -> None:
+def test_tensorboard_gets_hyperparameters_and_the_picture(directory: Path, tensorboard: Callable[[], Tracker]) -> None:
     """The picture is of its own size; the hyperparameters are those of the configuration."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
@@ -201,7 +199,9 @@ def test_mlflow_gets_every_epoch_once(directory: Path, store: str) -> None:
         "test_mse": 0.125,
     }.items():
         assert good.data.metrics[name] == pytest.approx(value)
-        assert len(client.get_metric_history(good.info.run_id, name)) == (1 if "_" in name[:7] and name[0] in "rt" else 5)
+        assert len(client.get_metric_history(good.info.run_id, name)) == (
+            1 if "_" in name[:7] and name[0] in "rt" else 5
+        )
     assert good.data.params["layer_sizes"] == "6-5-2"
     assert (good.info.status, good.data.tags["ae_search.status"]) == ("FINISHED", FINISHED)
     assert (diverged.info.status, diverged.data.tags["ae_search.status"]) == ("FAILED", DIVERGED)
@@ -256,9 +256,7 @@ def _scaled(record: EpochRecord) -> EpochRecord:
     )
 
 
-def test_one_that_fails_does_not_keep_others_from_theirs(
-    directory: Path, tensorboard: Callable[[], Tracker]
-) -> None:
+def test_one_that_fails_does_not_keep_others_from_theirs(directory: Path, tensorboard: Callable[[], Tracker]) -> None:
     """It is named in a line, and is not tried again."""
     said: list[str] = []
 
@@ -337,7 +335,7 @@ def test_nothing_is_started_where_nothing_is_asked_for(directory: Path, monkeypa
 
 def test_a_missing_package_is_said_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command that installs it."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"tracking\.tensorboard needs .* pip install 'ae-search\[tensorboard\]'"):
         check_tracking(TrackingSettings(tensorboard=True))
 
@@ -374,7 +372,7 @@ def test_running_trials_have_no_result_yet(directory: Path) -> None:
         def write_epochs(self, trial: object, epochs: object) -> None:
             pass
 
-        def write_result(self, trial: object, status: str, epochs: int, figures: object) -> None:
+        def write_result(self, trial: object, status: str, epochs: int, _: object) -> None:
             self.results.append((trial.trial_id, status, epochs))  # type: ignore[attr-defined]
 
         def write_winner(self, trial: object, figures: object, pictures: object) -> None:
