@@ -14,6 +14,7 @@ from ae_model.configuration import EpochRecord
 from search.execution.packs import Pack, epoch_seconds
 from search.execution.recorder import Heard
 from search.ledger import DIVERGED, ENDED, RUNNING, STOPPED, Standing
+from search.notebook_line import NotebookLine
 from search.remaining import Remaining
 from search.tables import configuration_labels, load_trials
 
@@ -23,6 +24,8 @@ LINE_INTERVAL_S = 10.0
 
 class Monitor:
     """Says how far a search is, on standard error: one live line on a terminal, plain lines elsewhere.
+
+    In a notebook it is the output of the cell, with a live line too.
 
     Args:
         enabled: Whether to show anything.
@@ -37,6 +40,7 @@ class Monitor:
         self._directory = Path()
         self._round = 0
         self._live: Progress | None = None
+        self._line: NotebookLine | None = None
         self._packs: Sequence[Pack] = ()
         self._asked: Mapping[str, int] = {}
         self._pack_of: Mapping[str, int] = {}
@@ -139,12 +143,17 @@ class Monitor:
         if self._console.is_terminal:
             self._live = live
             live.start()
+        elif self._console.is_jupyter and not self._console.quiet:  # where rich itself would want widgets
+            self._line = NotebookLine()
         try:
             yield self._heard
         finally:
             if self._live is not None:
                 live.stop()
                 self._live = None
+            if self._line is not None:
+                self._line.clear()
+                self._line = None
             self.say(self._text(None))
 
     def _heard(self, trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
@@ -164,6 +173,8 @@ class Monitor:
         if self._live is not None:
             description = self._text(now)
             self._live.update(self._live.task_ids[0], description=description, completed=sum(self._epochs.values()))
+        elif self._line is not None:
+            self._line.show(self._text(now), sum(self._epochs.values()), sum(self._asked.values()))
         elif now >= self._next_line:
             self._next_line = now + LINE_INTERVAL_S
             self.say(self._text(now))
