@@ -159,11 +159,22 @@ def bottleneck(
 
 
 @app.command()
-def status(directory: Directory) -> None:
+def status(
+    directory: Directory,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds until it ends.")] = False,
+) -> None:
     """Print how far a search is."""
     from search import console
 
-    print(console.status_text(directory))
+    if not watch:
+        print(console.status_text(directory))
+        return
+    from search.watching import watch as watch_
+
+    try:
+        watch_(directory)
+    except KeyboardInterrupt:
+        _fail("no longer watching; the search is not touched by that", INTERRUPTED)
 
 
 @app.command()

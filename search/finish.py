@@ -34,6 +34,11 @@ class SearchResult:
     """The directory of the retrained winner."""
     evaluation: "Evaluation"
 
+    def _repr_html_(self) -> str:
+        from search.result_html import result_html
+
+        return result_html(self)
+
 
 def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult:
     """Select the winner, and train, evaluate and draw what is not there yet.

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,27 @@ def read_epochs(directory: str | Path) -> Rows:
     )
 
 
+def read_epochs_after(directory: str | Path, last: Mapping[str, int], n_splits: int) -> Rows:
+    """The epochs of each trial that follow on one, -1 for all: one row per trial and epoch, in this order.
+
+    Means are over its first folds, and none where a fold diverged. This takes time for what is new alone.
+
+    Args:
+        directory: The search's directory.
+        last: The epoch by trial id.
+        n_splits: The number of a trial's first folds.
+    """
+    return read_ledger(
+        directory,
+        "SELECT trial_id, epoch, CASE WHEN count(val_mse) = count(*) THEN avg(val_mse) END AS val_mse, "
+        "CASE WHEN count(val_fve) = count(*) THEN avg(val_fve) END AS val_fve, "
+        "CASE WHEN count(train_mse) = count(*) THEN avg(train_mse) END AS train_mse "
+        "FROM json_each(?) JOIN epochs ON trial_id = key WHERE epoch > json_each.value AND fold < ? "
+        "GROUP BY trial_id, epoch ORDER BY trial_id, epoch",
+        (json.dumps(dict(last)), n_splits),
+    )
+
+
 def read_baselines(directory: str | Path) -> Rows:
     """PCA's validation MSE, one row per code size and fold."""
     return read_ledger(directory, "SELECT code_size, fold, pca_val_mse FROM baselines")
@@ -66,7 +88,7 @@ def read_value(directory: str | Path, key: str) -> Any:
     return json.loads(values[key]) if key in values else None
 
 
-def read_ledger(directory: str | Path, query: str) -> Rows:
+def read_ledger(directory: str | Path, query: str, values: tuple[str | int, ...] = ()) -> Rows:
     """Column names and rows of a query; works while a search is writing.
 
     Raises:
@@ -82,7 +104,7 @@ def read_ledger(directory: str | Path, query: str) -> Rows:
         mode = "mode=ro" if waiting.exists() and waiting.stat().st_size else "mode=ro&immutable=1"
     with closing(connect(path, mode)) as connection:
         try:
-            cursor = connection.execute(query)
+            cursor = connection.execute(query, values)
             return [column[0] for column in cursor.description], cursor.fetchall()
         except sqlite3.DatabaseError as error:
             raise unreadable(path, error) from error

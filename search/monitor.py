@@ -14,6 +14,7 @@ from ae_model.configuration import EpochRecord
 from search.execution.packs import Pack, epoch_seconds
 from search.execution.recorder import Heard
 from search.ledger import DIVERGED, ENDED, RUNNING, STOPPED, Standing
+from search.notebook_line import NotebookLine
 from search.remaining import Remaining
 from search.tables import configuration_labels, load_trials
 
@@ -23,6 +24,8 @@ LINE_INTERVAL_S = 10.0
 
 class Monitor:
     """Says how far a search is, on standard error: one live line on a terminal, plain lines elsewhere.
+
+    In a notebook it is the output of the cell, with a live line too.
 
     Args:
         enabled: Whether to show anything.
@@ -37,6 +40,7 @@ class Monitor:
         self._directory = Path()
         self._round = 0
         self._live: Progress | None = None
+        self._line: NotebookLine | None = None
         self._packs: Sequence[Pack] = ()
         self._asked: Mapping[str, int] = {}
         self._pack_of: Mapping[str, int] = {}
@@ -44,9 +48,19 @@ class Monitor:
         self._remaining = Remaining(epochs=[], seconds=[])
         self._budget_end: float | None = None
 
+    @property
+    def n_rounds(self) -> int:
+        """How many rounds have been begun."""
+        return self._round
+
     def say(self, text: str) -> None:
         """Print a message of one line or more."""
         self._console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print a message also where nothing else is shown."""
+        console = Console(stderr=True, highlight=False, soft_wrap=True) if self._console.quiet else self._console
+        console.print(text, markup=False)
 
     def searching(
         self, directory: Path, trials: Sequence[str], standing: Mapping[str, Standing], asked: Mapping[str, int]
@@ -129,12 +143,17 @@ class Monitor:
         if self._console.is_terminal:
             self._live = live
             live.start()
+        elif self._console.is_jupyter and not self._console.quiet:  # where rich itself would want widgets
+            self._line = NotebookLine()
         try:
             yield self._heard
         finally:
             if self._live is not None:
                 live.stop()
                 self._live = None
+            if self._line is not None:
+                self._line.clear()
+                self._line = None
             self.say(self._text(None))
 
     def _heard(self, trial_id: str, status: str, records: Sequence[EpochRecord]) -> None:
@@ -154,6 +173,8 @@ class Monitor:
         if self._live is not None:
             description = self._text(now)
             self._live.update(self._live.task_ids[0], description=description, completed=sum(self._epochs.values()))
+        elif self._line is not None:
+            self._line.show(self._text(now), sum(self._epochs.values()), sum(self._asked.values()))
         elif now >= self._next_line:
             self._next_line = now + LINE_INTERVAL_S
             self.say(self._text(now))
@@ -186,9 +207,9 @@ class Monitor:
         if self._best is not None:
             parts.append(f"best so far {self._best[0]:.5f} ({self._labels[self._best[1]]})")
         if now is not None and self._budget_end is not None:  # other rounds may follow, until then
-            parts.append(f"at most {_duration(max(self._budget_end - now, 0))} left")
+            parts.append(f"at most {duration_text(max(self._budget_end - now, 0))} left")
         elif now is not None and (seconds_left := self._remaining.seconds(now)):
-            parts.append(f"about {_duration(seconds_left)} left")
+            parts.append(f"about {duration_text(seconds_left)} left")
         return ", ".join(parts)
 
 
@@ -198,7 +219,8 @@ def _labels(directory: Path) -> dict[str, str]:
     return dict(zip(table["trial_id"], configuration_labels(table), strict=True))
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """A duration with the unit that fits it."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -12,6 +12,7 @@ from search.monitor import Monitor
 from search.plan import make_plan
 from search.settings import SearchSettings
 from search.smallest_code_report import report_smallest_code
+from search.tracking.process import check_tracking, tracked
 
 
 def run_search(
@@ -49,6 +50,7 @@ def run_search(
     settings = settings or SearchSettings()
     directory = Path(results_dir) / (check_name(name) if name is not None else default_name(settings, data))
     progress = Monitor(enabled=verbose)
+    check_tracking(settings.tracking)
     plan = make_plan(settings, data)
     for note in plan.dataset.notes:
         progress.say(note)
@@ -58,7 +60,8 @@ def run_search(
         progress.say(f"{directory} was moved to {aside}; to continue the new one, leave out --fresh")
     with Ledger(directory) as ledger:
         enter_plan(plan, ledger, directory)
-        train(plan, ledger, directory, address=address, progress=progress)
-        if settings.search.algorithm == "smallest-code":
-            report_smallest_code(plan, directory)
-        return finish(directory, plan.dataset, progress)  # still under the ledger's lock
+        with tracked(settings.tracking, directory, ledger, progress):
+            train(plan, ledger, directory, address=address, progress=progress)
+            if settings.search.algorithm == "smallest-code":
+                report_smallest_code(plan, directory)
+            return finish(directory, plan.dataset, progress)  # still under the ledger's lock

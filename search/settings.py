@@ -285,6 +285,15 @@ class SelectionSettings(_Section):
         return self
 
 
+class TrackingSettings(_Section):
+    """Which other programs a search is written for, while it runs."""
+
+    tensorboard: StrictBool = False
+    """Whether event files of TensorBoard are written into the search's folder."""
+    mlflow: Annotated[str, Field(min_length=1)] | None = None
+    """The address of an MLflow server, or of a store such as sqlite:///mlflow.db."""
+
+
 class SearchSettings(_Section):
     """All settings of a search; every default is that of `ae-search run` without arguments."""
 
@@ -296,6 +305,7 @@ class SearchSettings(_Section):
     search: SearchSection = SearchSection()
     resources: ResourceSettings = ResourceSettings()
     selection: SelectionSettings = SelectionSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @property
     def selection_rule(self) -> tuple[RuleName, float | None]:

@@ -1,6 +1,7 @@
 """TOML files and `section.key=value` overrides -> settings, and settings -> TOML."""
 
 import copy
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -152,7 +153,11 @@ def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
     if resources.storage_path is not None and "://" not in resources.storage_path:
         path = _absolute("resources.storage_path", resources.storage_path)
         resources = resources.model_copy(update={"storage_path": path})
-    return settings.model_copy(update={"data": data, "resources": resources})
+    tracking = settings.tracking
+    if tracking.mlflow is not None and re.match("sqlite:///[^/]", tracking.mlflow):
+        path = _absolute("tracking.mlflow", tracking.mlflow.removeprefix("sqlite:///"))
+        tracking = tracking.model_copy(update={"mlflow": f"sqlite:///{path}"})
+    return settings.model_copy(update={"data": data, "resources": resources, "tracking": tracking})
 
 
 def _absolute(key: str, path: str) -> str:

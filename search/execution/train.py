@@ -14,6 +14,7 @@ from search.execution.round_packs import make_round
 from search.ledger import PENDING, RUNNING, Ledger
 from search.monitor import Monitor
 from search.plan import Plan
+from search.progress import note_round
 from search.tables import write_tables
 
 
@@ -76,6 +77,8 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
                 recorded = ledger.repeated_epochs(asked.targets)
             clear_checkpoints(options, [*packs, *others], recorded=recorded)
             progress.begin_round(packs, list(course.trials), standing, plan.n_training_rows, clock.seconds_left())
+            targets = {trial_id: epoch for pack in packs for trial_id, epoch in pack.targets.items()}
+            note_round(ledger, progress.n_rounds, targets, is_repeat=asked.repeats)
             return packs
 
         agenda = Agenda(next_round)

@@ -1,4 +1,4 @@
-"""Arrays and tables -> pictures. Each function writes a PNG and returns the figure as it was drawn."""
+"""Arrays and tables -> pictures. Each function returns the figure as drawn, and writes a PNG where a path is given."""
 
 from search.plots.code_sizes import explained_variance as explained_variance
 from search.plots.features import feature_errors as feature_errors

@@ -17,7 +17,7 @@ _LINE_INCHES = 0.2
 """The height of a label's line."""
 
 
-def explained_variance(ratio: np.ndarray, marks: Sequence[tuple[int, float]], path: Path) -> Figure:
+def explained_variance(ratio: np.ndarray, marks: Sequence[tuple[int, float]], path: Path | None = None) -> Figure:
     """PCA's cumulative explained variance by number of components.
 
     Labels stand to the right of the axes, in the order of the code sizes, so that they cover neither the curve nor one
@@ -26,7 +26,7 @@ def explained_variance(ratio: np.ndarray, marks: Sequence[tuple[int, float]], pa
     Args:
         ratio: The explained variance ratio of each component.
         marks: Code sizes to mark, with the cumulative explained variance each reaches.
-        path: Where the picture is written.
+        path: Where the picture is written; nowhere if None.
     """
     marks = sorted(marks)
     cumulative = np.concatenate([[0.0], np.cumsum(ratio)])

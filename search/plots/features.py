@@ -25,7 +25,9 @@ _UNITS = {
 interquartile range of most features, and the standard deviation of some."""
 
 
-def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path, *, scaling: str = "range") -> Figure:
+def feature_errors(
+    per_feature_mse: np.ndarray, names: Sequence[str], path: Path | None = None, *, scaling: str = "range"
+) -> Figure:
     """Root mean squared error of each feature, in percent of the feature's range or spread in the development set.
 
     A few features are bars in the order of their errors. More than `MAX_BARS` are a curve, along the numbers in their
@@ -34,7 +36,7 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
     Args:
         per_feature_mse: The MSE of each feature, `(n_features,)`, in scaled units squared.
         names: The features' names.
-        path: Where the picture is written.
+        path: Where the picture is written; nowhere if None.
         scaling: How the data is scaled, as in `fit_scaling`: that says by what the errors can be measured.
     """
     size, units = _UNITS.get(scaling, (1.0, "in scaled units"))
@@ -42,7 +44,7 @@ def feature_errors(per_feature_mse: np.ndarray, names: Sequence[str], path: Path
     return (_curve if len(errors) > MAX_BARS else _bars)(errors, names, path, units)
 
 
-def _bars(errors: np.ndarray, names: Sequence[str], path: Path, units: str) -> Figure:
+def _bars(errors: np.ndarray, names: Sequence[str], path: Path | None, units: str) -> Figure:
     order = np.argsort(-errors, kind="stable")
 
     def draw(figure: Figure) -> None:
@@ -61,7 +63,7 @@ def _bars(errors: np.ndarray, names: Sequence[str], path: Path, units: str) -> F
     return save(draw, path, size=(8, 1.6 + 0.27 * len(order)))
 
 
-def _curve(errors: np.ndarray, names: Sequence[str], path: Path, units: str) -> Figure:
+def _curve(errors: np.ndarray, names: Sequence[str], path: Path | None, units: str) -> Figure:
     positions, label = feature_positions(names)
     order = np.argsort(positions, kind="stable")
     largest = np.argsort(-errors, kind="stable")[:N_NAMED]

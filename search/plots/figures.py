@@ -1,7 +1,9 @@
 """What all pictures share: colours, style, ticks, and how they reach the disk."""
 
+import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,21 +46,39 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def save(draw: Callable[[Figure], None], path: Path, size: tuple[float, float] = (8, 5)) -> Figure:
-    """Draw a figure and write it as a PNG.
+class _Picture(Figure):
+    """A figure that a notebook shows, with pyplot or without."""
 
-    Args:
-        draw: Called with the empty figure.
-        path: Where the picture is written.
-        size: The picture's width and height in inches.
-    """
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with _style():
+            self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """While the block draws, the pictures' own style."""
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # Letters that the font lacks are drawn as boxes; a name in another script is no reason to warn.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = Figure(figsize=size, layout="constrained")
+        yield
+
+
+def save(draw: Callable[[Figure], None], path: Path | None, size: tuple[float, float] = (8, 5)) -> Figure:
+    """Draw a figure, and write it as a PNG.
+
+    Args:
+        draw: Called with the empty figure.
+        path: Where the picture is written; nowhere if None.
+        size: The picture's width and height in inches.
+    """
+    with _style():
+        figure = _Picture(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
-        replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
+        if path is not None:
+            replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
     return figure
 
 

@@ -20,7 +20,7 @@ _LINE_INCHES = 0.2
 """The height of a label's line."""
 
 
-def variance_explained(found: SmallestCode, path: Path) -> Figure:
+def variance_explained(found: SmallestCode, path: Path | None = None) -> Figure:
     """Cross-validated FVE by code size, a curve for each choice and one for PCA, with targets and answers.
 
     The axis is logarithmic in what is left unexplained, because that is what differs where much is explained. Labels of
@@ -28,7 +28,7 @@ def variance_explained(found: SmallestCode, path: Path) -> Figure:
 
     Args:
         found: What the search has found.
-        path: Where the picture is written.
+        path: Where the picture is written; nowhere if None.
     """
     able = [choice for choice in found.choices if any(np.isfinite(fve).all() for fve in choice.fve.values())]
     choices = sorted(able, key=_place)[:MAX_CHOICES]

@@ -19,7 +19,7 @@ def reconstructions(
     pca_outputs: np.ndarray | None,
     image_shape: tuple[int, ...],
     value_range: tuple[float, float] | None,
-    path: Path,
+    path: Path | None = None,
     *,
     mse: np.ndarray,
     pca_mse: np.ndarray | None,
@@ -33,7 +33,7 @@ def reconstructions(
         pca_outputs: PCA's reconstructions with as many components as the code has units; None if there are none.
         image_shape: The shape of an image, `(height, width)` or `(height, width, channels)`.
         value_range: The values of black and white; the inputs' smallest and largest if None.
-        path: Where the picture is written.
+        path: Where the picture is written; nowhere if None.
         mse: The MSE of each of `outputs`, `(n_images,)`, in scaled units squared.
         pca_mse: The MSE of each of `pca_outputs`.
         titles: The short texts above the images.
@@ -77,4 +77,4 @@ def _wrapped(title: str) -> str:
     """A title in lines that are no wider than an image."""
     lines = [line for part in title.split(", ", 1) for line in textwrap.wrap(part, 15)]
     kept = [*lines[:2], lines[2] + "…"] if len(lines) > 3 else lines
-    return literal("\n".join(kept), 60)
+    return "\n".join(literal(line) for line in kept)

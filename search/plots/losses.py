@@ -13,7 +13,7 @@ from search.plots.figures import BLUE, FAR_BELOW, GREY, MSE_LABEL, ORANGE, log_t
 def training_loss(
     losses: pd.DataFrame,
     validation: pd.DataFrame,
-    path: Path,
+    path: Path | None = None,
     pca_mse: float | None = None,
     best_epoch: int | None = None,
 ) -> Figure:
@@ -22,7 +22,7 @@ def training_loss(
     Args:
         losses: The losses of the retraining, with the columns step, epoch and mse; empty if it had no epoch.
         validation: The cross-validated MSE, with the columns epoch, mean and se; may be empty.
-        path: Where the picture is written.
+        path: Where the picture is written; nowhere if None.
         pca_mse: PCA's cross-validated validation MSE with as many components as the code has units, drawn as a level
             line unless it is None or NaN.
         best_epoch: The epoch that is marked as the best; the lowest if None.

@@ -30,7 +30,7 @@ _SQUEEZE = 10
 _OUTSIDE = "far outside the axis: its mean"
 
 
-def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path: Path) -> Figure:
+def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path: Path | None = None) -> Figure:
     """Validation MSE of the best configurations beside PCA's, and how they differ from the winner fold by fold.
 
     The folds are the same for all configurations, and what is hard to reconstruct is hard for all of them. So the
@@ -40,7 +40,7 @@ def validation_mse(trials: pd.DataFrame, folds: pd.DataFrame, winner: str, path:
         trials: What `load_trials` returned.
         folds: What `load_folds` returned.
         winner: The `trial_id` that the others are compared to.
-        path: Where the picture is written.
+        path: Where the picture is written; nowhere if None.
     """
     # Of a search that a budget ended, the winner may not have come to its end.
     ranked = trials[trials["rank"].notna() | (trials["trial_id"] == winner)]
