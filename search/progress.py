@@ -38,7 +38,8 @@ class Progress:
     """How far a search is."""
 
     trials: pd.DataFrame
-    """The table of trials, as `load_trials` returns it; what was running when a driver died is "interrupted"."""
+    """The table of trials, as `load_trials` returns it, but for the status, which is a text; what was running when a
+    driver died is "interrupted"."""
     round: RoundProgress | None
     """The last round that was begun; None if the ledger does not say."""
     at_work: bool
@@ -84,6 +85,7 @@ def read_progress(directory: str | Path) -> Progress:
     trials = load_trials(directory)
     noted = read_value(directory, _KEY)
     round_ = None if noted is None else _round(noted, trials, directory)
+    trials["status"] = trials["status"].astype("string")
     if not at_work:
         trials["status"] = trials["status"].replace({RUNNING: "interrupted"})
     return Progress(trials=trials, round=round_, at_work=at_work, silent_s=silent_s)

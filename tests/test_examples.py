@@ -25,14 +25,27 @@ def readme_example() -> str:
     return str(block)
 
 
-@pytest.mark.parametrize("name", ["README.md", pytest.param("examples/notebook.py", marks=pytest.mark.slow)])
-def test_examples_run(tmp_path: Path, name: str) -> None:
-    """In a folder and a process of their own, to the end."""
+def test_the_readme_example_runs(tmp_path: Path) -> None:
+    """In a folder and a process of its own, to the end."""
     script = tmp_path / "example.py"
-    script.write_text(readme_example() if name == "README.md" else (ROOT / name).read_text(encoding="utf-8"))
+    script.write_text(readme_example())
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "init" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """Each cell, to the end; the result, a table and a picture show themselves. It is kept without outputs."""
+    nbclient = pytest.importorskip("nbclient", reason="no nbclient")
+    nbformat = pytest.importorskip("nbformat", reason="no nbformat")
+    notebook = nbformat.read(ROOT / "examples" / "first_search.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [kind for cell in notebook.cells for output in cell.get("outputs", ()) for kind in output.get("data", {})]
+    assert shown.count("text/html") >= 3, "the result and two tables"
+    assert shown.count("image/png") >= 2, "two pictures"
+    assert (tmp_path / "results" / "first" / "best" / "model.safetensors").is_file()
 
 
 def test_the_readme_shows_all_settings_with_their_defaults() -> None:
