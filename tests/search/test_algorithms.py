@@ -15,6 +15,7 @@ from sklearn.datasets import load_iris
 
 from ae_model import Configuration
 from search import SearchResult, load_epochs, load_folds, load_trials, parse_settings, run_search
+from search.errors import SearchError
 from search.ledger import Ledger
 from search.smallest_code_record import SmallestCode
 
@@ -223,9 +224,16 @@ def test_a_budget_of_epochs_can_be_raised(whole: SearchResult, table_csv: Path, 
 
 def test_a_budget_of_time(table_csv: Path, local_ray: None, tmp_path: Path) -> None:
     """It ends a search that would take hours at an epoch's end, with a winner; run again, it does nothing."""
-    search = {"max_epochs": 10**6, "time_budget_s": 8.0}
+    search: dict[str, Any] = {"max_epochs": 10**6, "time_budget_s": 4.0}
     settings = {"bottleneck": {"code_sizes": [2]}, "space": SPACE}
-    result = _search(table_csv, tmp_path, **settings, search=search)
+    while True:  # where other programs share the cores, a worker alone may take longer to start than the budget
+        try:
+            result = _search(table_csv, tmp_path, **settings, search=search)
+            break
+        except SearchError as error:
+            if "the budget is too small" not in str(error) or search["time_budget_s"] > 100:
+                raise
+            search["time_budget_s"] *= 2
     epochs = _epochs(result.directory)
     assert result.selection.n_finished == 0
     assert result.selection.n_unfinished > 0
