@@ -3,25 +3,28 @@
 import io
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from ae_model import UserError
 from search import SearchResult
-from search.cli import main
 from search.ledger import Ledger
 from search.progress import note_round, read_progress
+from search.watching import watch
 
 AE_SEARCH = str(Path(sys.executable).with_name("ae-search"))
 
 
 def test_a_finished_search_is_shown_once(searched: SearchResult, capsys: pytest.CaptureFixture[str]) -> None:
     """A line of how far it is, and one that nothing is running; it ends by itself."""
-    assert main(["status", str(searched.directory), "--watch"]) == 0
+    watch(searched.directory)
     first, last = capsys.readouterr().out.splitlines()
     assert "4 trials: 4 finished" in first
     assert "0 " not in first.partition(";")[0], "what there is none of is not listed"
@@ -30,16 +33,14 @@ def test_a_finished_search_is_shown_once(searched: SearchResult, capsys: pytest.
     assert last.startswith(f"{searched.directory}: no search is running here; all trials are done, {mse}")
 
 
-def test_what_is_no_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """In one line, with exit status 2."""
-    assert main(["status", str(tmp_path), "--watch"]) == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
+def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
+    """As everywhere."""
+    with pytest.raises(UserError, match="is not a search directory"):
+        watch(tmp_path)
 
 
 def test_the_round_that_is_trained(searched: SearchResult, tmp_path: Path) -> None:
     """Epochs done of those that were asked for, of the trials of the round alone; a stopped search says so."""
-    import shutil
-
     directory = tmp_path / "search"
     shutil.copytree(searched.directory, directory)
     ids = searched.trials["trial_id"].tolist()
@@ -56,8 +57,6 @@ def test_the_round_that_is_trained(searched: SearchResult, tmp_path: Path) -> No
 
 def test_ctrl_c_ends_it(searched: SearchResult, tmp_path: Path) -> None:
     """With exit status 130 and without a traceback, while a driver goes on; on a terminal the view is drawn."""
-    import shutil
-
     directory = tmp_path / "search"
     shutil.copytree(searched.directory, directory)
     ours, theirs = pty.openpty()
@@ -76,10 +75,9 @@ def test_ctrl_c_ends_it(searched: SearchResult, tmp_path: Path) -> None:
         watching.send_signal(signal.SIGINT)
         assert watching.wait(timeout=60) == 130
     os.set_blocking(ours, False)
-    try:
+    with suppress(OSError):  # all is read, and the other side is closed
         seen.write(os.read(ours, 65536))
-    except OSError:  # all is read, and the other side is closed
-        pass
+    os.close(ours)
     text = seen.getvalue().decode()
     assert "Traceback" not in text
     for part in (str(directory), "best so far", "4 trials: 4 finished", "the winner is next"):
