@@ -57,7 +57,13 @@ def _decided(
     alike = [n for n, cell in enumerate(cells) if _is_text(cell) and _is_one_of(n, cells, below)]
     filled = [cell for n, cell in enumerate(cells) if cell not in MISSING and n not in alike]
     if not filled or not all(is_number(cell) for cell in filled):
-        return True, None
+        texts = [n for n, cell in enumerate(cells) if _is_text(cell)]
+        # A class that is rare may stand in the first line alone: numbers are seldom names of columns that hold numbers.
+        is_doubtful = bool(texts) and all(_is_of_texts(n, cells, below) for n in texts) and len(texts) < len(filled)
+        wanted_here = bool(wanted) and set(wanted) <= set(names)
+        return True, f"{_said(file_name, cells)} the header; header=False makes it a sample" if (
+            is_doubtful and not wanted_here
+        ) else None
     if wanted and set(wanted) <= set(names):
         return True, None
     if wanted and set(wanted) <= {f"f{column}" for column in range(len(names))}:  # what there is without a header
@@ -66,7 +72,7 @@ def _decided(
     reason = _reason_for_a_header(
         [cells[n] for n in others], [[row[n] for n in others] for row in below if len(row) == len(cells)]
     )
-    first = f"{file_name}: its first line ({', '.join(cells[:3])}{', ...' if len(cells) > 3 else ''}) is taken for"
+    first = _said(file_name, cells)
     if reason is not None:
         return True, f"{first} the header, because {reason}; header=False makes it a sample"
     if alike or _direction(cells) != 0:
@@ -81,7 +87,9 @@ def _reason_for_a_header(cells: Sequence[str], below: Sequence[Sequence[str]]) -
     others = [row[start:] for row in below if len(row) == len(cells)]
     if names == [str(column) for column in range(len(names))]:
         return "pandas counts columns like this"
-    above_texts = any(all(_is_text(row[column]) for row in others) for column in range(len(names)))
+    above_texts = any(
+        names[column] not in MISSING and all(_is_text(row[column]) for row in others) for column in range(len(names))
+    )
     if above_texts and len(others) > 1 and len(set(names)) == len(names):
         return "texts stand below a number of it"
     if not others or _direction(names) == 0:
@@ -93,10 +101,20 @@ def _reason_for_a_header(cells: Sequence[str], below: Sequence[Sequence[str]]) -
     return None
 
 
+def _said(file_name: str, cells: Sequence[str]) -> str:
+    return f"{file_name}: its first line ({', '.join(cells[:3])}{', ...' if len(cells) > 3 else ''}) is taken for"
+
+
 def _is_one_of(column: int, cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether a text of the first line stands again in its column, in which there are but texts."""
-    others = [row[column].strip() for row in below if len(row) == len(cells)]
-    return cells[column] in others and all(_is_text(cell) for cell in others)
+    is_there = any(row[column].strip() == cells[column] for row in below if len(row) == len(cells))
+    return is_there and _is_of_texts(column, cells, below)
+
+
+def _is_of_texts(column: int, cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether there are but texts in a column below the first line."""
+    others = [row[column] for row in below if len(row) == len(cells)]
+    return bool(others) and all(_is_text(cell) for cell in others)
 
 
 def _is_text(cell: str) -> bool:

@@ -1,7 +1,7 @@
 """The autoencoder as a transformer of scikit-learn: for pipelines, grids, and people who need no search."""
 
 import copy
-from math import ceil, inf, nan
+from math import ceil, inf, isnan, nan
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ EXPLAINED_VARIANCE = 0.95
 """What part of the variance the principal components explain that the code is as large as, where no size is given."""
 PATIENCE_PART, MIN_GAIN = 4, 0.001
 """Training ends when a part of `max_steps` has gone by without an epoch that is lower by so much, as in a search."""
+_KEPT = ("init", "scaling", "learning_rate", "batch_size", "weight_decay", "dropout", "noise_std", "mask_fraction")
+"""What a model directory says of how its model was trained, by the names of this class."""
 _ROWS = 4096
 """Rows that are computed at a time: bounds the memory."""
 
@@ -122,7 +124,8 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     def from_model(cls, directory: str | Path) -> "AutoencoderTransformer":
         """A transformer with the model that lies in a directory, such as a search's `best`; it needs no `fit`.
 
-        It has no `n_epochs_`, `training_mse_` and `validation_mse_`: the model was not trained here.
+        It has no `n_epochs_`, `training_mse_` and `validation_mse_`: the model was not trained here. Its parameters are
+        those of the model as far as the directory says, so that `clone(...).fit(X)` trains such a one.
 
         Raises:
             UserError: As `load_model` does.
@@ -135,6 +138,7 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
             hidden_activation=model.hidden_activation,
             code_activation=model.code_activation,
             output_activation=model.output_activation,
+            **{name: trained.metadata[name] for name in _KEPT if name in trained.metadata},
         )
         transformer.trained_, transformer.code_size_ = trained, model.layer_sizes[-1]
         transformer.n_features_in_ = model.layer_sizes[0]
@@ -172,7 +176,12 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
             scaling=scaling,
             feature_names=None if names is None else tuple(names),
             pca=fit_baseline(x, scaling, configuration.code_size),
-            metadata={"epochs": n_epochs, "seed": seed, "scaling": self.scaling},
+            metadata={
+                **{name: getattr(configuration, name) for name in _KEPT if name != "scaling"},
+                "epochs": n_epochs,
+                "seed": seed,
+                "scaling": self.scaling,
+            },
         )
         self.code_size_, self.n_epochs_, self.training_mse_ = configuration.code_size, n_epochs, losses.mean(axis=1)
         return self
@@ -223,6 +232,17 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
             value = getattr(self, name)
             if not isinstance(value, Integral) or int(value) < low:
                 raise UserError(f"{name} must be an integer >= {low}, but is {value!r}.", argument=name)
+        hidden: Any = self.hidden
+        if isinstance(hidden, str) or not hasattr(hidden, "__iter__"):
+            raise UserError(
+                f"hidden must be a sequence of widths, like (128, 64), but is {hidden!r}.", argument="hidden"
+            )
+        for name in ("weight_decay", "dropout", "noise_std", "mask_fraction"):
+            if isnan(_number(getattr(self, name))):
+                raise UserError(f"{name} must be a number, but is {getattr(self, name)!r}.", argument=name)
+        for name in ("hidden_activation", "code_activation", "output_activation", "init", "scaling"):
+            if not isinstance(getattr(self, name), str):
+                raise UserError(f"{name} must be a name, but is {getattr(self, name)!r}.", argument=name)
         fraction, rate = self.validation_fraction, self.learning_rate
         if not 0 < _number(fraction) < 1:
             raise UserError(

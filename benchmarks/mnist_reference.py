@@ -196,7 +196,7 @@ def winners(folder: Path) -> pd.DataFrame:
                 "dead": test["dead_code_units"],
                 "best_epoch": best,
                 "trials": len(trials),
-                "fold_epochs": len(epochs),
+                "fold_epochs": int((epochs["epoch"] > 0).sum()),
                 "fit_seconds": trials["fit_seconds"].sum(),
                 "seconds": sum(run["seconds"] for run in runs if run["search"] == name),
             }

@@ -85,7 +85,8 @@ def _without_luck(s: "Selection") -> list[str]:
     if math.isclose(s.cross_fit_mse_mean, s.val_mse_mean, rel_tol=1e-4):
         return []
     mse = f"{mse_text(s.cross_fit_mse_mean)} ± {mse_text(s.cross_fit_mse_se)}"
-    return [f"  without the luck of being chosen: {mse}, FVE {s.cross_fit_fve_mean:.3f}"]
+    much = "most of the luck" if s.n_stopped else "the luck"  # of a halving, all folds decide who goes on
+    return [f"  without {much} of being chosen: {mse}, FVE {s.cross_fit_fve_mean:.3f}"]
 
 
 def _candidates(s: "Selection") -> str:

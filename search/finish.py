@@ -1,5 +1,6 @@
 """From a trained search to its result, from disk and without Ray: select, retrain, evaluate, draw."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,11 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
     if not is_current(page, directory / "trials.csv", directory / "selection.json", model_dir / "evaluation.json"):
         from search.report import write_report
 
-        write_report(directory, at_work=False)
+        try:
+            write_report(directory, at_work=False)
+        except Exception:  # a fault of ours; but all that it would show is there
+            again = f"ae-search report {shlex.quote(str(directory))} --debug"
+            progress.warn(f"The report could not be made, all else is there; what is wrong says: {again}")
     return SearchResult(
         directory=directory, trials=trials, selection=selection, model_dir=model_dir, evaluation=evaluation
     )

@@ -61,7 +61,8 @@ class Selection:
     """By the rule "target-fve": the fraction of variance that was to be explained."""
     cross_fit_mse_mean: float | None = None
     """Mean of each fold's validation MSE of the trial and epoch that the other folds choose: without the luck that the
-    winner's own is lowest by. None for fewer than three folds, or in a file of older versions."""
+    winner's own is lowest by. With halving a part of the luck is left, as all folds decide who goes on. None for fewer
+    than three folds, for a winner that was repeated, and in a file of older versions."""
     cross_fit_mse_se: float | None = None
     cross_fit_fve_mean: float | None = None
     verdict: str = ""
@@ -226,8 +227,8 @@ def select_winner(
     tied, n_better = _compare(ranked, folds, str(winner["trial_id"]))
     n_splits = int(folds.loc[folds["repeat"] == 0, "fold"].nunique())
     fitted = None
-    if epochs is not None:
-        candidates = ranked.assign(repeated=False)  # nor do repeats count there
+    if epochs is not None and winner["n_repeats"] == 1:  # else its mean is over other folds, which it was not chosen by
+        candidates = ranked.assign(repeated=False)
         fitted = cross_fit(epochs, candidates, lambda known: _chosen(known, rule, target_fve), n_splits)
     return Selection(
         rule=rule,

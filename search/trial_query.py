@@ -25,7 +25,7 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
     A condition is what `DataFrame.query` takes, as far as it consists of columns, numbers, texts, lists, comparisons,
     `in`, `and`, `or`, `not`, arithmetic and `COLUMN.isna()` or `COLUMN.notna()`: it can run no code. A number
-    that is missing meets no comparison, nor its opposite; a text that is missing equals no text.
+    that is missing meets no comparison, nor its opposite, but is in no list; a text that is missing equals no text.
 
     Args:
         table: The table, whose columns have names that are Python's.
@@ -102,6 +102,8 @@ def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
             raise _refused(
                 f"{_quoted(ast.unparse(node))} is a call or an attribute, other than isna() and notna()", names
             )
+        if any(isinstance(part, ast.Name | ast.Constant | ast.BinOp) for part in _joined(node)):
+            raise _refused(f"{_quoted(ast.unparse(node))} joins what is no condition", names)
         parts = list(ast.iter_child_nodes(node))
         operators = [part for part in parts if not isinstance(part, ast.expr)]
         if not all(isinstance(part, _PARTS) for part in (node, *operators)) or (
@@ -113,6 +115,16 @@ def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare) and len({_is_text(part, table) for part in _operands(node)} - {None}) > 1:
             raise _refused(f"{_quoted(ast.unparse(node))} compares a text with a number", names)
+
+
+def _joined(node: ast.AST) -> list[ast.expr]:
+    """What `and`, `or` and `not` stand between; of numbers pandas would take the bits."""
+    match node:
+        case ast.BoolOp(values=values):
+            return values
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return [operand]
+    return []
 
 
 def _operands(node: ast.Compare) -> list[ast.expr]:

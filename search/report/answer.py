@@ -14,6 +14,7 @@ from search.paired_test import SIGNIFICANCE
 from search.report.facts import Facts
 from search.settings import ARRAY_SOURCE
 from search.smallest_code_record import percent, smallest_code_lines
+from search.trained import trained_trial
 from search.trials_table import mse_text
 
 
@@ -70,7 +71,7 @@ def answer(facts: Facts) -> Answer:
     assert winner is not None, "it was selected from the table"
     size = int(winner["code_size"])
     return Answer(
-        headline=f"{'A' if facts.has_ended else 'Best so far: a'} code of {size} unit{'s' * (size != 1)} explains "
+        headline=f"{'A' if _is_over(facts) else 'Best so far: a'} code of {size} unit{'s' * (size != 1)} explains "
         f"{s.val_fve_mean:.1%} of the variance".replace("%", " %"),
         subtitle=f"{s.label} (trial {s.trial_id}), by the rule {s.rule!r}",
         state=_state(facts),
@@ -93,7 +94,21 @@ def _state(facts: Facts) -> str:
         return f"The search is running: {text}{f', {running} are running' if running else ''}. This is how it stands."
     if ended < len(facts.trials):
         return f"The search is not finished, and none is running: {text}. Run its command again to continue."
-    return "The search is done, but its winner is not trained and evaluated. Run its command again."
+    s = facts.selection
+    if s is None:
+        return "The search is done; no trial has a result."
+    if trained_trial(facts.model_dir) == (s.trial_id, s.best_epoch):
+        command = f"ae-search evaluate {shlex.quote(str(facts.model_dir))}"
+    elif (s.rule, s.target_fve) != facts.settings.selection_rule:  # `run` would choose by the settings' rule again
+        command = f"ae-search retrain {shlex.quote(str(facts.directory))}"
+    else:
+        return "The search is done, but its winner is not trained and evaluated. Run its command again."
+    return f"The search is done, but its winner is not trained and evaluated: {command}"
+
+
+def _is_over(facts: Facts) -> bool:
+    """Whether no trial will change the winner any more."""
+    return facts.has_ended or (not facts.at_work and bool(facts.trials["status"].isin(ENDED).all()))
 
 
 def _cards(facts: Facts) -> list[Card]:
@@ -105,7 +120,8 @@ def _cards(facts: Facts) -> list[Card]:
     low, high = (max(s.val_mse_mean + sign * half, 0) for sign in (-1, 1))
     luck = ""
     if s.cross_fit_mse_mean is not None and not math.isclose(s.cross_fit_mse_mean, s.val_mse_mean, rel_tol=1e-4):
-        luck = f"; {mse_text(s.cross_fit_mse_mean)} without the luck of being chosen"
+        much = "most of the luck" if s.n_stopped else "the luck"
+        luck = f"; {mse_text(s.cross_fit_mse_mean)} without {much} of being chosen"
     cards = [
         Card(
             name="validation MSE",
@@ -171,7 +187,12 @@ def _sentences(facts: Facts) -> list[str]:
     if s.misses_target:
         texts.append(f"No trial reaches the FVE {s.target_fve:g}: this is the best of them.")
     if s.n_stopped:
-        texts.append(f"{s.n_stopped} trials were given up on the way, and are compared with none.")
+        were = (
+            "1 trial was given up on the way, and is"
+            if s.n_stopped == 1
+            else f"{s.n_stopped} trials were given up on the way, and are"
+        )
+        texts.append(f"{were} compared with none.")
     if s.n_repeats > 1:
         texts.append(f"The winner was cross-validated {s.n_repeats} times with other folds and weights.")
     for status, what in ((FAILED, "failed"), (DIVERGED, "diverged")):

@@ -126,12 +126,15 @@ def error_figure(facts: Facts, feature_names: list[str] | None, image_shape: tup
         trace: dict[str, Any] = {
             "type": "bar",
             "orientation": "h",
-            "y": [literal(names[n], 30) for n in order],
+            "y": list(range(len(order))),  # not the names: cut short, some may be the same
             "x": short(errors[order]),
+            "text": (labels := [literal(names[n], 30) for n in order]),
+            "textposition": "none",
             "marker": {"color": BLUE},
-            "hovertemplate": "%{y}: %{x:.3g}<extra></extra>",
+            "hovertemplate": "%{text}: %{x:.3g}<extra></extra>",
         }
-        layout = {"xaxis": axis("test MSE"), "yaxis": axis("", autorange="reversed", type="category", dtick=1)}
+        ticks = {"tickvals": list(range(len(order))), "ticktext": labels}
+        layout = {"xaxis": axis("test MSE"), "yaxis": axis("", autorange="reversed", **ticks)}
         height = 120 + 18 * len(errors)
     else:
         trace = {
@@ -219,8 +222,8 @@ def code_figures(codes: TestCodes, *, umap: bool) -> list[Figure]:
 
 def effective_rank(values: np.ndarray) -> float:
     """The exponential of the entropy of the codes' variances along their principal axes (Roy and Vetterli, 2007)."""
-    variances = np.clip(np.linalg.eigvalsh(np.cov(values.T.reshape(values.shape[1], -1))), 0, None)
-    if variances.sum() == 0:
+    variances = np.square(np.linalg.svd(values - values.mean(axis=0), compute_uv=False))
+    if not variances.sum() > 0:
         return 0.0
     parts = variances[variances > 0] / variances.sum()
     return float(np.exp(-(parts * np.log(parts)).sum()))

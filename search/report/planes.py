@@ -41,29 +41,33 @@ def umap_plane(codes: TestCodes) -> Figure:
 
 def _plane(name: str, title: str, caption: str, points: np.ndarray, titles: list[str], codes: TestCodes) -> Figure:
     """Points with a menu of what they are coloured by: one trace for each class, or one with a scale."""
-    groups: dict[str, list[dict[str, Any]]] = {}
+    # By what they are and are called: a feature may be called "error", and names that are cut short be the same.
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     if codes.labels is not None and 1 < len(classes := np.unique(codes.labels)) <= MAX_CLASSES:
-        groups["label"] = [
+        groups["label", ""] = [
             _points(points[codes.labels == kind], {"color": CYCLE[n % len(CYCLE)]}, name=literal(kind, 30))
             for n, kind in enumerate(classes)
         ]
-    scales: dict[str, np.ndarray] = {"error": codes.mse}
-    if codes.labels is not None and codes.labels.dtype.kind in "iuf" and "label" not in groups:
-        scales["label"] = codes.labels
-    scales |= codes.features
-    for what, values in scales.items():
-        low, high = np.percentile(values.astype(np.float64), (2, 98))  # a few extremes would take all colours
+    scales: dict[tuple[str, str], np.ndarray] = {("error", ""): codes.mse}
+    if codes.labels is not None and codes.labels.dtype.kind in "iuf" and not groups:
+        scales["label", ""] = codes.labels
+    scales |= {("feature", name): values for name, values in codes.features.items()}
+    for (kind, feature), values in scales.items():
+        what = feature or kind
+        known = values.astype(np.float64)[np.isfinite(values.astype(np.float64))]
+        if not len(known):
+            continue
+        low, high = np.percentile(known, (2, 98))  # a few extremes would take all colours
         colour = {"color": short(values), "colorscale": "Viridis", "showscale": True, "cmin": low, "cmax": high}
         colour["colorbar"] = {"title": {"text": literal(what, 20)}, "thickness": 12}
         text = {"text": short(values), "hovertemplate": "%{text}<extra></extra>"}
-        groups[literal(what, 30)] = [{**_points(points, colour, name=literal(what, 30)), **text, "showlegend": False}]
+        groups[kind, feature] = [{**_points(points, colour, name=literal(what, 30)), **text, "showlegend": False}]
     traces = [trace for of_group in groups.values() for trace in of_group]
     members = [what for what, of_group in groups.items() for _ in of_group]
-    first = next(iter(groups))
-    for trace, what in zip(traces, members, strict=True):
-        trace["visible"] = what == first
+    for trace, member in zip(traces, members, strict=True):
+        trace["visible"] = member == members[0]
     buttons = [
-        {"label": what, "method": "restyle", "args": [{"visible": [member == what for member in members]}]}
+        {"label": _menu_text(*what), "method": "restyle", "args": [{"visible": [member == what for member in members]}]}
         for what in groups
     ]
     menu = {"buttons": buttons, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom", "type": "dropdown"}
@@ -83,6 +87,11 @@ def _plane(name: str, title: str, caption: str, points: np.ndarray, titles: list
     )
 
 
+def _menu_text(kind: str, feature: str) -> str:
+    """What the menu calls a colouring; a feature with the name of another one says that it is a feature."""
+    return literal(f"feature {feature}" if feature in ("label", "error") else feature or kind, 30)
+
+
 def _points(points: np.ndarray, colour: dict[str, Any], *, name: str) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -91,5 +100,5 @@ def _points(points: np.ndarray, colour: dict[str, Any], *, name: str) -> dict[st
         "x": short(points[:, 0]),
         "y": short(points[:, 1]),
         "marker": {"size": 5, "opacity": 0.8, **colour},
-        "hovertemplate": f"{name}<extra></extra>",
+        "hovertemplate": "%{fullData.name}<extra></extra>",  # in a template, a name's own %{} would mean something
     }

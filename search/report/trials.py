@@ -12,6 +12,7 @@ from search.ledger import FINISHED, STOPPED
 from search.paired_test import SIGNIFICANCE, verdict
 from search.report.facts import Facts
 from search.report.figures import BLUE, FOREGROUND, GREY, Figure, axis, literal, log_axis, pale, short
+from search.tables import ROUNDING
 
 MAX_DIFFERENCES = 40
 """So many differences from the winner are drawn."""
@@ -119,7 +120,9 @@ def trial_figures(facts: Facts) -> list[Figure]:
     figures = []
     if len(finished) > 2 and len(varied.columns) > 1:
         figures.append(_parallel_coordinates(finished, varied))
-    if len(finished) >= MIN_FOR_IMPORTANCE and len(varied.columns) > 1 and find_spec("optuna") is not None:
+    differ = finished["val_mse_mean"].max() > finished["val_mse_mean"].min() * (1 + ROUNDING)  # or it explains noise
+    able = differ and len(finished) >= MIN_FOR_IMPORTANCE and len(varied.columns) > 1
+    if able and find_spec("optuna") is not None:
         figures.append(_importance(finished, varied))
     if facts.selection is not None and len(finished) > 1:
         figures.append(_differences(facts, finished))
@@ -245,18 +248,20 @@ def _differences(facts: Facts, finished: pd.DataFrame) -> Figure:
     shown = shown[shown["trial_id"] != selection.trial_id]
     table = compare(facts.folds, selection.trial_id).loc[shown["trial_id"]]
     differs = (table["p_value"] <= SIGNIFICANCE).to_numpy()
-    labels = [literal(label) for label in shown["label"]]
+    labels = np.array([literal(label) for label in shown["label"]], dtype=object)
+    places = np.arange(len(labels))  # not the labels: cut short, some may be the same
     traces = [
         {
             "type": "scatter",
             "mode": "markers",
             "name": name,
-            "y": [label for label, is_shown in zip(labels, mask, strict=True) if is_shown],
+            "y": places[mask].tolist(),
+            "text": labels[mask].tolist(),
             "x": short(table["difference"][mask]),
             "error_x": {"type": "data", "array": short(table["half_width"][mask]), "thickness": 1.5, "width": 3},
             "customdata": short(table["p_value"][mask]),
             "marker": {"color": colour, "symbol": symbol, "size": 9, "line": {"color": colour, "width": 2}},
-            "hovertemplate": "%{y}<br>%{x:.3g}, p = %{customdata:.2g}<extra></extra>",
+            "hovertemplate": "%{text}<br>%{x:.3g}, p = %{customdata:.2g}<extra></extra>",
         }
         for name, mask, colour, symbol in (
             ("differs from the winner", differs, BLUE, "circle"),
@@ -273,7 +278,7 @@ def _differences(facts: Facts, finished: pd.DataFrame) -> Figure:
         data=traces,
         layout={
             "xaxis": axis("difference of MSE"),
-            "yaxis": axis("", autorange="reversed", categoryorder="array", categoryarray=labels),
+            "yaxis": axis("", autorange="reversed", tickvals=places.tolist(), ticktext=labels.tolist(), zeroline=False),
             "shapes": [line],
         },
         height=150 + 22 * len(shown),

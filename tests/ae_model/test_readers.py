@@ -199,6 +199,13 @@ def test_a_class_in_the_first_line_is_no_name(tmp_path: Path) -> None:
     assert has_header(named)[0]
     spectra = written(tmp_path / "spectra.csv", "400,410,420,g\n3,1,9,b\n1,3,3,g\n")
     assert has_header(spectra)[0]
+    rare = written(tmp_path / "rare.csv", "5.1,3.5,setosa\n4.9,3.0,virginica\n4.7,3.2,virginica\n")
+    assert has_header(rare) == (
+        True,
+        "rare.csv: its first line (5.1, 3.5, setosa) is taken for the header; header=False makes it a sample",
+    )
+    assert has_header(rare, label_column="setosa") == (True, None), "it is asked for"
+    assert has_header(written(tmp_path / "empty cell.csv", "1,2,\n3,4,a\n5,6,b\n")) == (False, None)
 
 
 def test_known_features_decide_about_the_header(tmp_path: Path) -> None:

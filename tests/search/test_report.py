@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import pytest
 from sklearn.decomposition import PCA
 
 from ae_model import Configuration, EpochRecord, dataset_from_arrays
-from search import SearchResult, load_trials, parse_settings, run_search
+from search import SearchResult, SearchSettings, load_trials, parse_settings, run_search
 from search.ledger import DIVERGED, FAILED, FINISHED, RUNNING, Ledger
+from search.monitor import Monitor
+from search.plan import load_data
 from search.report import write_report
+from search.report.answer import answer
 from search.report.facts import read_facts
 from search.report.hourglass import hourglass
 from search.report.model import effective_rank
 from search.report.page import render
 from search.report.planes import pca_plane
 from search.report.sizes import size_figures
+from search.report.trials import trial_figures
 from search.settings_files import to_toml
 from search.test_codes import MAX_ROWS, TestCodes, some_test_codes
 
@@ -206,6 +211,81 @@ def test_the_codes_in_the_plane_are_their_principal_components() -> None:
     assert [t["visible"] for t in figure.data] == [True, True, True, False, False]
 
 
+def test_what_samples_can_be_coloured_by() -> None:
+    """Each feature has its own colouring, whatever it is called; numbers that are no numbers do not matter."""
+    chance = np.random.default_rng(0)
+    long = "absorbance at a wavelength in nm: "
+    names = ["error", "label", f"{long}400", f"{long}410", "all missing"]
+    features = {name: chance.random(20) for name in names}
+    features["all missing"][:] = np.nan
+    labels = chance.random(20)
+    labels[3] = np.nan
+    codes = TestCodes(code=chance.normal(size=(20, 2)), mse=chance.random(20), labels=labels, features=features)
+    figure = pca_plane(codes)
+    menu = [b["label"] for b in figure.layout["updatemenus"][0]["buttons"]]
+    cut = f"{long}400"[:29] + "…"
+    assert menu == ["error", "label", "feature error", "feature label", cut, cut]
+    assert [t["marker"]["color"] for t in figure.data[2:]] == [
+        pytest.approx(features[name], rel=1e-4) for name in names[:4]
+    ]
+    json.dumps([figure.data, figure.layout], allow_nan=False)
+
+
+def test_trials_with_the_same_beginning_are_told_apart(tmp_path: Path) -> None:
+    """A row for each trial in the picture of differences, and a bar for each feature, however long the names are."""
+    facts = read_facts(_made_search(tmp_path / "search", 9, 4))
+    trials = facts.trials.assign(label="a label that is cut short " * 5)
+    figures = {figure.name: figure for figure in trial_figures(replace(facts, trials=trials))}
+    rows = [y for trace in figures["differences"].data for y in trace["y"]]
+    finished = trials["status"] == FINISHED
+    assert sorted(rows) == list(range(int(finished.sum()) - 1))
+    assert all(text.startswith("a label") for trace in figures["differences"].data for text in trace["text"])
+
+
+def test_no_choice_matters_where_all_are_equal(tmp_path: Path) -> None:
+    """What rounding makes of equal errors is not explained."""
+    pytest.importorskip("optuna", reason="no Optuna")
+    facts = read_facts(_made_search(tmp_path / "search", 20, 4))
+    assert "importance" in {figure.name for figure in trial_figures(facts)}
+    equal = facts.trials.assign(val_mse_mean=0.3 * (1 + 1e-7 * np.arange(len(facts.trials))))
+    assert "importance" not in {figure.name for figure in trial_figures(replace(facts, trials=equal))}
+
+
+def test_what_is_to_be_done_with_a_winner_of_another_rule(searched: SearchResult, search_copy: Path) -> None:
+    """`run` would choose by the settings' rule again: the report names the command that does not."""
+    assert answer(read_facts(search_copy)).state == ""
+    (search_copy / "best" / "evaluation.json").unlink()
+    facts = read_facts(search_copy)
+    told = answer(facts)
+    assert told.state.endswith(f"is not trained and evaluated: ae-search evaluate {search_copy / 'best'}")
+    assert not told.headline.startswith("Best so far"), "nothing is left to train"
+    assert facts.selection is not None
+    other = replace(facts.selection, rule="one-se", best_epoch=facts.selection.best_epoch + 1)
+    told = answer(replace(facts, selection=other))
+    assert told.state.endswith(f"is not trained and evaluated: ae-search retrain {search_copy}")
+    told = answer(replace(facts, selection=replace(other, rule="best")))
+    assert told.state.endswith("Run its command again.")
+
+
+def test_a_report_that_fails_is_no_failed_search(
+    search_copy: Path, monkeypatch: pytest.MonkeyPatch, settings: SearchSettings
+) -> None:
+    """All else is there: one line names the command that says what is wrong."""
+    import search.report
+    from search.finish import finish
+
+    (search_copy / "report.html").unlink()
+    monkeypatch.setattr(search.report, "write_report", lambda *_, **__: 1 / 0)
+    said: list[str] = []
+    progress = Monitor(enabled=False)
+    monkeypatch.setattr(progress, "warn", said.append)
+    result = finish(search_copy, load_data(settings), progress)
+    assert result.evaluation.mse > 0
+    assert said == [
+        f"The report could not be made, all else is there; what is wrong says: ae-search report {search_copy} --debug"
+    ]
+
+
 def test_the_effective_rank() -> None:
     """Of k equally strong uncorrelated units it is k, of one direction 1, of none 0."""
     values = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 6)))[0]
@@ -213,12 +293,13 @@ def test_the_effective_rank() -> None:
     assert effective_rank(np.linalg.qr(values)[0]) == pytest.approx(6, rel=1e-6)
     assert effective_rank(np.outer(values[:, 0], [1.0, 2.0, 0.0])) == pytest.approx(1)
     assert effective_rank(np.zeros((10, 3))) == 0
+    assert effective_rank(values[:, :1]) == pytest.approx(1), "a code of one unit"
+    assert effective_rank(values[:1]) == 0, "one sample"
 
 
 def test_codes_of_test_samples_are_kept(searched: SearchResult) -> None:
     """Beside the model, with error, label and columns of each sample, in the model's own numbers."""
     from ae_model import load_model
-    from search.plan import load_data
     from search.settings_files import search_settings
 
     codes = TestCodes.read(searched.model_dir)

@@ -103,6 +103,8 @@ COLUMNS = "The columns are trial_id, init, code_size, rung, forecast, error."
         ("[c for c in init] == 3", "cannot be part of it. "),
         ("(lambda: 1) == 1", "cannot be part of it. "),
         ("(init := 'pca') == 'pca'", "cannot be part of it. "),
+        ("init != 'z' and rung", "\"init != 'z' and rung\" joins what is no condition. "),
+        ("not rung", "'not rung' joins what is no condition. "),
         ("rung is None", "'rung is None' cannot be part of it. "),
         ("rung == None", "'None' cannot be part of it. "),
         ("(init == 'pca') & (rung == 1)", "cannot be part of it; write and, or, not. "),
