@@ -43,6 +43,15 @@ def _activation_name(value: object) -> object:
     return value
 
 
+def _address(value: str) -> str:
+    if "://" not in value:
+        raise ValueError(
+            'must be the address of a server, like "http://localhost:5000", or of a store, like "sqlite:///mlflow.db", '
+            f"but is {value!r}"
+        )
+    return value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
@@ -290,7 +299,7 @@ class TrackingSettings(_Section):
 
     tensorboard: StrictBool = False
     """Whether event files of TensorBoard are written into the search's folder."""
-    mlflow: Annotated[str, Field(min_length=1)] | None = None
+    mlflow: Annotated[str, AfterValidator(_address)] | None = None
     """The address of an MLflow server, or of a store such as sqlite:///mlflow.db."""
 
 

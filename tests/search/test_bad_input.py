@@ -179,6 +179,8 @@ WRONG: list[Bad] = [
     *setting("resources.checkpoint_every_s = '1 min'", "resources.checkpoint_every_s", "number", "'1 min'"),
     *setting("resources.storage_path = 5", "resources.storage_path", "string", "5"),
     *setting("selection.rule = 1", "selection.rule", "'one-se'", "1"),
+    *setting("tracking.tensorboard = 1", "tracking.tensorboard", "boolean", "1"),
+    *setting("tracking.mlflow = true", "tracking.mlflow", "string", "True"),
     *setting("selection.target_fve = 'most'", "selection.target_fve", "number", "'most'"),
     # out of range
     *setting("seed = -1", "seed", "0", "-1"),
@@ -286,6 +288,7 @@ WRONG: list[Bad] = [
     *setting("resources.checkpoint_every_s = inf", "resources.checkpoint_every_s", "finite", "inf"),
     *setting("resources.storage_path = '~nobody-here/x'", "resources.storage_path", "nobody-here"),
     *setting("selection.rule = 'worst'", "selection.rule", "'one-se'", "'worst'"),
+    *setting("tracking.mlflow = 'mlflow.db'", "tracking.mlflow", "sqlite:///mlflow.db", "'mlflow.db'"),
     *setting("selection.target_fve = 1", "selection.target_fve", "less than 1", "1"),
     *setting("selection.target_fve = 0.0", "selection.target_fve", "greater than 0", "0.0"),
     Bad(["run", "--set", "search.n_splits=3\nsearch.max_epochs=2"], ("search.n_splits", r"3\nsearch.max_epochs=2")),

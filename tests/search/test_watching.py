@@ -66,6 +66,8 @@ def test_ctrl_c_ends_it(searched: SearchResult, tmp_path: Path) -> None:
             stdout=theirs,
             stderr=subprocess.STDOUT,
             env={**os.environ, "COLUMNS": "120", "TERM": "xterm"},
+            # Tests that are started in the background would have it ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(theirs)
         seen = io.BytesIO()
