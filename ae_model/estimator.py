@@ -38,7 +38,7 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     """A symmetric autoencoder that takes samples to codes and back.
 
     The number of epochs is chosen on a part of the rows (`early_stopping`); then the model is trained on all of them
-    for as long. With `init="pca"` training starts at PCA of the rows, and ends there where it gains nothing: the model
+    for as long, by one thread. With `init="pca"` training starts at PCA of the rows, and ends there where it gains nothing: the model
     is then not worse than PCA.
 
     Args:
@@ -163,7 +163,7 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         seed = int(check_random_state(self.random_state).randint(2**31))
         scaling = fit_scaling(x, scaling=self.scaling)
         configuration = self._configuration(x.shape[1], self._code_size(x))
-        with arithmetic(n_threads=torch.get_num_threads(), fp32_precision="ieee"):
+        with arithmetic(n_threads=1, fp32_precision="ieee"):  # small models lose by more, most of all on a busy machine
             n_epochs, self.validation_mse_ = self._length(x, configuration, seed)
             model, losses = fit_autoencoder(
                 x, scaling, configuration, epochs=n_epochs, seed=seed, device=torch.device(self.device)
@@ -254,6 +254,11 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     def _code_size(self, x: np.ndarray) -> int:
         if self.code_size is not None:
             given: int = self.code_size
+            if given > x.shape[1]:
+                raise UserError(
+                    f"code_size must be at most the number of features, {x.shape[1]}, but is {given}.",
+                    argument="code_size",
+                )
             return given
         scaling = fit_scaling(x, scaling=self.scaling)
         if not np.ptp(scaling.transform(x), axis=0).any():
@@ -324,7 +329,7 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     def _apply(module: torch.nn.Module, rows: np.ndarray) -> np.ndarray:
         """In the precision of the rows, some at a time."""
         module = copy.deepcopy(module).to(torch.float64 if rows.dtype == np.float64 else torch.float32)
-        blocks = (torch.from_numpy(np.ascontiguousarray(rows[i : i + _ROWS])) for i in range(0, len(rows), _ROWS))
+        blocks = (torch.from_numpy(np.array(rows[i : i + _ROWS])) for i in range(0, len(rows), _ROWS))
         return np.concatenate([module(block).numpy() for block in blocks])
 
 

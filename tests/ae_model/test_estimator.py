@@ -107,6 +107,7 @@ def test_names_of_columns() -> None:
     codes = transformer.transform(frame)
     assert isinstance(codes, pd.DataFrame)
     assert codes.columns.tolist() == ["code_0", "code_1", "code_2"]
+    assert transformer.inverse_transform(codes).shape == frame.shape, "pandas' values cannot be written to"
     assert transformer.feature_names_in_.tolist() == frame.columns.tolist()
     with pytest.raises(ValueError, match="feature names"):
         transformer.transform(frame[frame.columns[::-1]])
@@ -135,6 +136,7 @@ def test_a_model_on_disk(tmp_path: Path, dtype: Any) -> None:
     ("changes", "message"),
     [
         ({"code_size": 0}, "layer_sizes must be positive integers"),
+        ({"code_size": 14}, "code_size must be at most the number of features, 13, but is 14"),
         ({"hidden": (0,)}, "layer_sizes must be positive integers"),
         ({"hidden": 64}, r"hidden must be a sequence of widths, like \(128, 64\), but is 64"),
         ({"hidden": "64"}, "hidden must be a sequence of widths, .* but is '64'"),
