@@ -38,8 +38,8 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
     """A symmetric autoencoder that takes samples to codes and back.
 
     The number of epochs is chosen on a part of the rows (`early_stopping`); then the model is trained on all of them
-    for as long, by one thread. With `init="pca"` training starts at PCA of the rows, and ends there where it gains nothing: the model
-    is then not worse than PCA.
+    for as long, by one thread. With `init="pca"` training starts at PCA of the rows, and ends there where it gains
+    nothing: the model is then not worse than PCA.
 
     Args:
         code_size: Number of code units, >= 1; if None, as many as the principal components that explain 95 % of the

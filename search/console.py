@@ -275,8 +275,10 @@ def print_trials(
     trials = of_searches(directory, _trials_now)
     names = [str(name) for name in trials.columns]
     check_column(sort, names, "sort")
-    # Of several searches, a row says which it is of.
-    columns = None if columns is None else list(dict.fromkeys([*(["search"] if "search" in names else []), *columns]))
+    if columns is not None:
+        if "search" in names and "search" not in columns:  # of several searches, a row says which it is of
+            columns = ["search", *columns]
+        columns = list(dict.fromkeys(columns))
     for name in columns or []:
         check_column(name, names, "columns")
     if format_ not in ("table", "csv", "json"):

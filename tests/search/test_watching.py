@@ -27,7 +27,7 @@ def test_a_finished_search_is_shown_once(searched: SearchResult, capsys: pytest.
     watch(searched.directory)
     first, last = capsys.readouterr().out.splitlines()
     assert "4 trials: 4 finished" in first
-    assert "0 " not in first.partition(";")[0], "what there is none of is not listed"
+    assert " 0 " not in first.partition(";")[0], "what there is none of is not listed"
     mse = f"best so far {searched.selection.val_mse_mean:.5f} ± {searched.selection.val_mse_se:.5f}"
     assert mse in first
     assert last.startswith(f"{searched.directory}: no search is running here; all trials are done, {mse}")

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -31,18 +30,18 @@ IN_WORKERS = "import os, sys\nif any('default_worker.py' in argument for argumen
 def test_workers_that_cannot_import(
     module: str, content: str, reason: str, settings: SearchSettings, tmp_path: Path
 ) -> None:
-    """The first failure ends the search with status 1; the line ends with the last line of the worker's own error."""
+    """The first failure ends the search with status 1; the line ends with the last line of the worker's own error.
+
+    It takes seconds; two minutes are for a machine that does other things too.
+    """
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / f"{module}.py").write_text(content + "\n")
     (tmp_path / "settings.toml").write_text(to_toml(settings))
     folders = [str(tmp_path / "modules"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
-    started = time.monotonic()
     done = subprocess.run(
         COMMAND, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
-    took = time.monotonic() - started
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1].startswith("ae-search: no worker can be started: "), done.stderr
     assert reason in done.stderr.splitlines()[-1]
-    assert took < 30, f"{took:.0f} s"
