@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,9 @@ from search.plan import Plan
 from search.settings import ARRAY_SOURCE, SearchSettings
 from search.settings_files import to_toml
 
+MAX_NAME_BYTES = 100
+"""How long a search's name may be, in UTF-8."""
+
 
 def check_name(name: str) -> str:
     """`name` if it can be a folder inside the results directory.
@@ -32,10 +36,11 @@ def check_name(name: str) -> str:
     Raises:
         UserError: If it cannot.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}", name):
+    # A folder's name may have 255 bytes; suffixes are put behind this one.
+    if not re.fullmatch(r"\w[\w.+-]*", name) or len(name.encode()) > MAX_NAME_BYTES:
         raise UserError(
-            f"name must be 1 to 100 letters, digits, '.', '_', '+' or '-', the first a letter, a digit or '_', but is "
-            f"{name!r}.",
+            f"name must be at most {MAX_NAME_BYTES} bytes of letters, digits, '.', '_', '+' or '-', the first a "
+            f"letter, a digit or '_', but is {name!r}.",
             argument="name",
         )
     return name
@@ -44,8 +49,9 @@ def check_name(name: str) -> str:
 def default_name(settings: SearchSettings, data: object = None) -> str:
     """The name of a search that is given none: its data source's, or that of the data set that is given."""
     given = data.name if isinstance(data, Dataset) else ARRAY_SOURCE if data is not None else settings.data.source
-    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", source_name(given)).lstrip(".-+")
-    return check_name(name[:100] or "search")
+    # What a file is called may be written in two ways, é as one character or as two: the search's name is the same.
+    name = re.sub(r"[^\w.+-]+", "-", unicodedata.normalize("NFC", source_name(given))).lstrip(".-+")
+    return check_name(name.encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "search")
 
 
 def open_directory(directory: Path, *, fresh: bool) -> Path | None:

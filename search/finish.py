@@ -61,7 +61,9 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
         counted |= ~trials["status"].isin([DIVERGED, FAILED, STOPPED]) & trials["val_mse_mean"].notna()
     if not counted.any():
         reasons = "; ".join(sorted({str(error) for error in trials["error"].dropna()}))
-        reasons = reasons or ("the budget is too small" if is_bounded else "every trial diverged")
+        reasons = reasons or (
+            "the budget ended before one had an epoch; give a larger one" if is_bounded else "every trial diverged"
+        )
         raise SearchError(f"{directory}: no trial could be finished ({reasons}).")
     # Of a halving, those between two rungs are at another epoch than those that came to the end.
     is_pruned = search.pruning != "none" and bool((trials["status"] == FINISHED).any())

@@ -96,7 +96,7 @@ def read_ledger(directory: str | Path, query: str, values: tuple[str | int, ...]
     """
     path = Path(directory) / "ledger.sqlite"
     if not os.path.isfile(path):  # not Path's, which raises where a name is too long
-        raise UserError(f"{directory}: is not a search directory, ledger.sqlite is missing. Check the path.")
+        raise UserError(f"{directory}: is not a search directory, {_what_is_there(Path(directory))}")
     # Readers use the WAL, and need an index beside it, which they make: unless there is no WAL, and nobody writes.
     waiting = path.with_name("ledger.sqlite-wal")
     mode = "mode=rw"
@@ -108,3 +108,17 @@ def read_ledger(directory: str | Path, query: str, values: tuple[str | int, ...]
             return [column[0] for column in cursor.description], cursor.fetchall()
         except sqlite3.DatabaseError as error:
             raise unreadable(path, error) from error
+
+
+def _what_is_there(directory: Path) -> str:
+    """Why a directory is not a search's, and which may have been meant."""
+    if not os.path.isdir(directory):
+        return "there is no such directory. Check the path."
+    if (directory.parent / "ledger.sqlite").is_file() or (directory.parent.parent / "ledger.sqlite").is_file():
+        above = next(path for path in (directory.parent, directory.parent.parent) if (path / "ledger.sqlite").is_file())
+        return f"but the search that it belongs to is {above}. Give that."
+    below = sorted(str(path.parent) for path in directory.glob("*/ledger.sqlite"))
+    if below:
+        more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+        return f"but holds {len(below)} of them: {', '.join(below[:3])}{more}. Give one of them."
+    return "ledger.sqlite is missing. Check the path."

@@ -159,7 +159,7 @@ def _named_trial(trials: pd.DataFrame, beginning: str) -> tuple[str, int]:
     matches = trials[trials["trial_id"].str.startswith(beginning)]
     if not beginning or len(matches) != 1:
         raise UserError(
-            f"trial must begin exactly one trial_id of the search, but {beginning!r} begins {len(matches)}. "
+            f"trial must be the beginning of one trial's id, but {beginning!r} is that of {len(matches) or 'none'}. "
             "The command `ae-search trials` lists them.",
             argument="trial",
         )

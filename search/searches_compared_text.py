@@ -127,7 +127,7 @@ def _other_code(first: BestTrial | None, second: BestTrial | None, pair: PairedC
     if not pair.verdict or first.code_size == second.code_size:
         return ""
     more = "larger" if first.code_size > second.code_size else "smaller"
-    return f" The code of {pair.first} is {more}: {first.code_size} units, and {second.code_size} of {pair.second}."
+    return f" The code of {pair.first} is {more}: {first.code_size} units, against {second.code_size} of {pair.second}."
 
 
 def _and(parts: tuple[str, ...]) -> str:

@@ -172,7 +172,7 @@ def _absolute(key: str, path: str) -> str:
 def _apply_override(content: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
-        raise UserError(f"--set takes section.key=value, but got {override!r}. Example: --set search.n_splits=10")
+        raise UserError(f"--set takes section.key=value, but is {override!r}. Example: --set search.n_splits=10")
     value = _toml_or_text(text)
     if isinstance(value, str) and value.startswith("[") and value.endswith("]"):  # a shell took the quotes
         value = [_toml_or_text(item) for item in value[1:-1].split(",")]

@@ -16,10 +16,11 @@ def still_falling(epochs: pd.DataFrame, trial_id: str) -> bool:
     """Whether a trial's validation MSE would go on falling if it were trained for longer.
 
     It would if both of these hold for its last quarter of epochs (three at least), to which a straight line is fitted
-    in each fold:
+    in each fold, after division by the fold's mean there:
 
-    * The lines fall: their mean slope is below 0 by a one-sided t-test over the folds. At what
-      levels the folds' curves lie does not matter, and noise about a plateau gives slopes of both signs.
+    * The lines fall: their mean slope is below 0 by a one-sided t-test over the folds. At what levels the folds' curves
+      lie does not matter, as each counts by the part of its MSE that goes, and noise about a plateau gives slopes of
+      both signs.
     * It matters: in as many epochs again, over 1 % of the MSE is expected to go. The drop in a quarter is taken to
       shrink from each quarter to the next by the factor by which it has shrunk from the third to the fourth, as it does
       in an exponential decay, and never to grow.
@@ -56,6 +57,10 @@ def _falls(curves: np.ndarray) -> bool:
     window = max(n_epochs // 4, MIN_WINDOW)
     if n_epochs < window or n_folds < 2 or not np.isfinite(curves[-2 * window :]).all():
         return False
+    levels = curves[-window:].mean(axis=0)
+    if not (levels > 0).all():
+        return False
+    curves = curves / levels
     slopes = _slopes(curves[-window:])
     mean, error = slopes.mean(), slopes.std(ddof=1) / np.sqrt(n_folds)
     if mean - special.stdtrit(n_folds - 1, SIGNIFICANCE) * error >= 0:
@@ -65,7 +70,7 @@ def _falls(curves: np.ndarray) -> bool:
         before = _slopes(curves[-2 * window : -window]).mean()
         shrinks = min(mean / before, 1.0) if before < 0 else 1.0
     gain = -mean * window * sum(shrinks**quarter for quarter in range(1, 5))
-    return bool(gain > WORTHWHILE * curves[-window:].mean())
+    return bool(gain > WORTHWHILE)
 
 
 def _slopes(curves: np.ndarray) -> np.ndarray:

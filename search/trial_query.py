@@ -1,6 +1,7 @@
 """A condition that a user wrote -> the rows of a table that meet it; and names of columns that users write."""
 
 import ast
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -17,6 +18,7 @@ _PARTS = (
     *(ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple),
 )
 """What a condition may be made of. What is not here could run code."""
+_EQUALITY = "whether something is equal is asked by =="
 _BITWISE = (ast.BitAnd, ast.BitOr, ast.Invert)
 
 
@@ -40,8 +42,7 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
           init  code_size
         0  pca         16
     """
-    names = [str(name) for name in table.columns]
-    tree = _parsed(where, names)
+    tree = _parsed(where)
     _check(tree, table)
     # Types that know what is missing: a NaN is not below 0.1, and `not` would find that it is above.
     known = {
@@ -53,9 +54,9 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
         meets = table.astype(known).eval(ast.unparse(tree), engine="python")  # on one line, which pandas wants
     # As pandas says what does not go together, by whatever error it has for it; the condition itself can raise nothing.
     except Exception as error:
-        raise _refused(f"{_quoted(where)} cannot be evaluated ({error})", names) from error
+        raise _refused(f"{_quoted(where)} cannot be evaluated ({error})") from error
     if not isinstance(meets, pd.Series) or not pd.api.types.is_bool_dtype(meets.dtype):
-        raise _refused(f"{_quoted(where)} is a value, and no condition", names)
+        raise _refused(f"{_quoted(where)} is a value, and no condition")
     return table[meets.astype("boolean").fillna(False).to_numpy(bool)]
 
 
@@ -71,16 +72,17 @@ def check_column(name: str, names: Sequence[str], argument: str) -> None:
         UserError: If it is none of them; it says which comes closest.
     """
     if name not in names:
-        known = _meant(name, names).strip() or f"They are {', '.join(names)}."
+        known = _meant(name, names) or f"They are {', '.join(names)}."
         raise UserError(f"{argument} must be a column of trials.csv, but is {name!r}. {known}", argument=argument)
 
 
-def _parsed(where: str, names: Sequence[str]) -> ast.Expression:
+def _parsed(where: str) -> ast.Expression:
     try:
         return ast.parse(" ".join(where.split("\n")).strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = "an @ stands for a variable of a program" if "@" in where else getattr(error, "msg", str(error))
-        raise _refused(f"{_quoted(where)} cannot be read ({why})", names) from error
+        why = _EQUALITY if re.search(r"(?<![=<>!])=(?!=)", where) else why
+        raise _refused(f"{_quoted(where)} cannot be read ({why})") from error
 
 
 def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
@@ -93,28 +95,28 @@ def _check(tree: ast.Expression, table: pd.DataFrame) -> None:
             nodes.append(column)
             continue
         if isinstance(node, ast.Name) and node.id not in names:
-            known = _meant(node.id, names) or "A text stands in quotes. "
-            raise UserError(
-                f"where names {node.id!r}, which is not a column. {known}The columns are {', '.join(names)}.",
-                argument="where",
+            known = _meant(node.id, names) or f"A text stands in quotes. The columns are {', '.join(names)}."
+            raise UserError(f"where names {node.id!r}, which is not a column. {known}", argument="where")
+        if isinstance(node, ast.Compare) and any(ast.unparse(part) == "None" for part in node.comparators):
+            raise _refused(
+                f"{_quoted(ast.unparse(node))} compares with None; whether something is missing is asked by isna()"
             )
         if isinstance(node, ast.Call | ast.Attribute):
-            raise _refused(
-                f"{_quoted(ast.unparse(node))} is a call or an attribute, other than isna() and notna()", names
-            )
+            raise _refused(f"{_quoted(ast.unparse(node))} is a call or an attribute, other than isna() and notna()")
         if any(isinstance(part, ast.Name | ast.Constant | ast.BinOp) for part in _joined(node)):
-            raise _refused(f"{_quoted(ast.unparse(node))} joins what is no condition", names)
+            raise _refused(f"{_quoted(ast.unparse(node))} joins what is no condition")
         parts = list(ast.iter_child_nodes(node))
         operators = [part for part in parts if not isinstance(part, ast.expr)]
         if not all(isinstance(part, _PARTS) for part in (node, *operators)) or (
             isinstance(node, ast.Constant) and not isinstance(node.value, bool | int | float | str)
         ):
             instead = "; write and, or, not" if any(isinstance(part, _BITWISE) for part in operators) else ""
-            raise _refused(f"{_quoted(ast.unparse(node))} cannot be part of it{instead}", names)
+            instead = f"; {_EQUALITY}" if any(isinstance(part, ast.Is | ast.IsNot) for part in operators) else instead
+            raise _refused(f"{_quoted(ast.unparse(node))} cannot be part of it{instead}")
         nodes.extend(part for part in parts if isinstance(part, ast.expr))
     for node in ast.walk(tree):
         if isinstance(node, ast.Compare) and len({_is_text(part, table) for part in _operands(node)} - {None}) > 1:
-            raise _refused(f"{_quoted(ast.unparse(node))} compares a text with a number", names)
+            raise _refused(f"{_quoted(ast.unparse(node))} compares a text with a number")
 
 
 def _joined(node: ast.AST) -> list[ast.expr]:
@@ -156,12 +158,11 @@ def _quoted(text: str) -> str:
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
-    close = get_close_matches(name, names)
-    return f"Did you mean {' or '.join(close)}? " if close else ""
+    """A question for the columns that a name resembles or is a part of; empty if there is none."""
+    parts = [column for column in names if name.lower() in column.split("_") or name.lower() == column.lower()]
+    close = (get_close_matches(name.lower(), names) or parts)[:3]
+    return f"Did you mean {' or '.join(close)}?" if close else ""
 
 
-def _refused(what: str, names: Sequence[str]) -> UserError:
-    return UserError(
-        f'where must be a condition on columns, like "{_EXAMPLE}", but {what}. The columns are {", ".join(names)}.',
-        argument="where",
-    )
+def _refused(what: str) -> UserError:
+    return UserError(f'where must be a condition on columns, like "{_EXAMPLE}", but {what}.', argument="where")

@@ -169,7 +169,7 @@ def _differences(axes: Axes, differences: pd.DataFrame, winner: int, least: floa
     axes.set_xlim(drawn.min() - room, drawn.max() + room)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     axes.set_xlabel(f"difference of {MSE_LABEL}")
-    axes.set_title(f"difference from the winner, {1 - SIGNIFICANCE:.0%} interval", fontsize=SMALL + 1)
+    axes.set_title(f"difference from the winner, {100 * (1 - SIGNIFICANCE):g} % interval", fontsize=SMALL + 1)
 
 
 def _limit(reaches: np.ndarray, least: float) -> float:

@@ -169,7 +169,7 @@ def code_figures(codes: TestCodes, *, umap: bool) -> list[Figure]:
             name="units",
             title="Use of the code",
             caption=f"Standard deviation of each code unit over {len(values):,} test samples, widest first. "
-            f"{int((~alive).sum())} of {len(spread)} never vary. The effective rank is {effective_rank(values):.1f}: "
+            f"{_dead_text(int((~alive).sum()), len(spread))} The effective rank is {effective_rank(values):.1f}: "
             "so many equally strong, uncorrelated units would have the same entropy (Roy and Vetterli, 2007).",
             data=[
                 {
@@ -227,3 +227,9 @@ def effective_rank(values: np.ndarray) -> float:
         return 0.0
     parts = variances[variances > 0] / variances.sum()
     return float(np.exp(-(parts * np.log(parts)).sum()))
+
+
+def _dead_text(n_dead: int, n_units: int) -> str:
+    if not n_dead:
+        return "All of them vary." if n_units > 1 else "It varies."
+    return f"{n_dead} of {n_units} never var{'ies' if n_dead == 1 else 'y'}."

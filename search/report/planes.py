@@ -20,10 +20,9 @@ def pca_plane(codes: TestCodes) -> Figure:
     points = centred @ axes[:2].T
     points = points if points.shape[1] == 2 else np.column_stack([points, np.zeros(len(points))])
     parts = np.square(singular) / np.square(singular).sum()
-    titles = [f"principal component {n + 1} ({part:.0%})" for n, part in enumerate([*parts, 0.0][:2])]
-    caption = (
-        f"Test samples by the first two principal components of their codes, {parts[:2].sum():.0%} of the variance."
-    )
+    titles = [f"principal component {n + 1} ({100 * part:.0f} %)" for n, part in enumerate([*parts, 0.0][:2])]
+    percent = 100 * parts[:2].sum()
+    caption = f"Test samples by the first two principal components of their codes, {percent:.0f} % of the variance."
     return _plane("codes-pca", "The codes in two dimensions", caption, points, titles, codes)
 
 

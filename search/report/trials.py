@@ -138,6 +138,12 @@ def _cell(value: Any) -> Any:
     return int(value) if isinstance(value, int | np.integer) else str(value)
 
 
+def _place(name: str) -> tuple[int, list[int], str]:
+    """Where a name stands on an axis: hidden widths by their number and size, none first."""
+    widths = [int(width) for width in name.split("-") if width.isdigit()]
+    return (len(widths), widths, "" if name == "none" else name)
+
+
 def _parallel_coordinates(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
     dimensions: list[dict[str, Any]] = []
     for name in varied:
@@ -153,7 +159,7 @@ def _parallel_coordinates(trials: pd.DataFrame, varied: pd.DataFrame) -> Figure:
             dimensions.append({"label": _CHOICES[str(name)], "values": short(values.fillna(0)), **shown})
         else:
             values = values.astype("string").fillna("none")
-            names = sorted(map(str, values.unique()), key=lambda text: (len(text), text))
+            names = sorted(map(str, values.unique()), key=_place)
             places = {text: number for number, text in enumerate(names)}
             ticks_ = {"tickvals": list(places.values()), "ticktext": [literal(text, 18) for text in names]}
             dimensions.append(

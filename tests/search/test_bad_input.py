@@ -57,7 +57,7 @@ def setting(toml: str, *parts: str) -> tuple[Bad, Bad]:
 
 def name(text: str) -> Bad:
     """A name that cannot be a folder's."""
-    return Bad(["run", "--name", text], ("--name must be 1 to 100 letters", repr(text)))
+    return Bad(["run", "--name", text], ("--name must be at most 100 bytes of letters", repr(text)))
 
 
 WRONG: list[Bad] = [
@@ -767,7 +767,7 @@ def _contents(folder: Path) -> dict[str, bytes | None]:
 REMEDY = re.compile(
     r"[.?)] (Add|Change|Check|Convert|Evaluate|Fill|Fix|Give|Leave|Lower|Make|Move|Name|Put|Rename|Reshape|Resize|"
     r"Retrain|Run|See|Set|Upgrade|Use|Write)\b|Did you mean |Known here: |Example: | lists them|"
-    r"must be (one of|a column of|table, csv|1 to 100)"
+    r"must be (one of|a column of|table, csv|a condition on columns|at most 100 bytes)"
 )
 """What to do: an imperative, or all that would be right."""
 

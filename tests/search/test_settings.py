@@ -527,7 +527,7 @@ def test_the_default_settings_round_trip() -> None:
     assert set(content) == set(SearchSettings.model_fields)
 
 
-@pytest.mark.parametrize("name", ["digits", "a", "_x", "2024-01-01", "my.run+1", "x" * 100])
+@pytest.mark.parametrize("name", ["digits", "a", "_x", "2024-01-01", "my.run+1", "x" * 100, "Größen", "ü" * 50, "測定"])
 def test_names_that_are_folders(name: str) -> None:
     """A plain name is returned as it is."""
     assert check_name(name) == name
@@ -536,11 +536,11 @@ def test_names_that_are_folders(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../x", "a/b", "/tmp/x", "a\\b", ".hidden", "x" * 101, "a'b", 'a"b', "a b", "a\n", "\n", "-rf",
-     "a\0", "ä", "~", "$HOME", "a;b"],
+     "a\0", "ü" * 51, "a\u0308", "~", "$HOME", "a;b"],
 )  # fmt: skip
 def test_names_that_are_not(name: str) -> None:
     """A name that would leave the results directory, hide, or need quoting is refused in one line that shows it."""
-    with pytest.raises(ValueError, match="name must be 1 to 100 letters") as caught:
+    with pytest.raises(ValueError, match="name must be at most 100 bytes of letters") as caught:
         check_name(name)
     assert repr(name) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -551,3 +551,13 @@ def test_every_source_has_a_name_that_is_a_folder(stem: str) -> None:
     """Whatever a file is called, the name of its search is one that `check_name` accepts."""
     settings = parse_settings({"data": {"source": f"/data/{stem}.csv"}})
     assert check_name(default_name(settings)) == default_name(settings)
+
+
+def test_letters_of_any_language_stay_in_a_name() -> None:
+    """Files whose names differ by a letter make two searches; one that is written in two ways makes one."""
+
+    def name_of(source: str) -> str:
+        return default_name(parse_settings({"data": {"source": source}}))
+
+    assert name_of("/data/Größen 2.csv") == "Größen-2"
+    assert name_of("/data/Gro\u0308ßen.csv") == name_of("/data/Größen.csv") == "Größen" != name_of("/data/Gräßen.csv")
