@@ -167,7 +167,6 @@ def winners(folder: Path) -> pd.DataFrame:
     Args:
         folder: Where `publish` has written to.
     """
-    runs = [json.loads(line) for line in (folder / RUNS).read_text().splitlines()]
     rows = []
     for name in SEARCHES:
         if not (folder / name / "evaluation.json").is_file():
@@ -198,7 +197,6 @@ def winners(folder: Path) -> pd.DataFrame:
                 "trials": len(trials),
                 "fold_epochs": int((epochs["epoch"] > 0).sum()),
                 "fit_seconds": trials["fit_seconds"].sum(),
-                "seconds": sum(run["seconds"] for run in runs if run["search"] == name),
             }
         )
     return pd.DataFrame(rows)
@@ -211,7 +209,7 @@ def table(folder: Path) -> str:
         folder: Where `publish` has written to.
     """
     columns = ["search", "winner", "CV MSE ± se", "PCA", "test MSE", "PCA", "FVE", "PSNR", "dead", "epoch", "trials"]
-    columns += ["fold-epochs", "hours"]
+    columns += ["fold-epochs", "training"]
     lines = [f"| {' | '.join(columns)} |", "| --- |" + " --- |" * (len(columns) - 1)]
     for row in winners(folder).itertuples():
         cells = [
@@ -227,7 +225,7 @@ def table(folder: Path) -> str:
             str(row.best_epoch),
             str(row.trials),
             f"{row.fold_epochs:,}",
-            f"{row.seconds / 3600:.2f}",
+            f"{row.fit_seconds / 3600:.2f} h",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
