@@ -1,5 +1,6 @@
 """search.ledger: what goes in comes out, whatever the order; one writer at a time; clear words about damaged files."""
 
+import re
 import signal
 import sqlite3
 import subprocess
@@ -308,3 +309,18 @@ def test_a_folder_without_a_ledger(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"is not a search directory, ledger\.sqlite is missing"):
         read_ledger(tmp_path, "SELECT 1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_search_that_may_have_been_meant(tmp_path: Path) -> None:
+    """Above a model's directory, or below one of results; and whether there is such a directory at all."""
+    for name in ("a", "b"):
+        (tmp_path / name / "trials" / "1").mkdir(parents=True)
+        (tmp_path / name / "ledger.sqlite").touch()
+    for wrong, words in [
+        (tmp_path, f"but holds 2 of them: {tmp_path}/a, {tmp_path}/b. Give one of them."),
+        (tmp_path / "a" / "trials" / "1", f"but the search that it belongs to is {tmp_path}/a. Give that."),
+        (tmp_path / "a" / "trials", f"but the search that it belongs to is {tmp_path}/a. Give that."),
+        (tmp_path / "c", "there is no such directory. Check the path."),
+    ]:
+        with pytest.raises(ValueError, match=re.escape(f"{wrong}: is not a search directory, {words}")):
+            read_ledger(wrong, "SELECT 1")

@@ -222,7 +222,9 @@ def test_a_rule_chooses_what_is_trained(search_copy: Path, rule: str) -> None:
     assert load_model(model_dir).metadata["trial_id"] == written["trial_id"]
 
 
-@pytest.mark.parametrize(("trial", "words"), [("", "begins 4"), ("xyz", "'xyz'.*begins 0"), ("../best", "begins 0")])
+@pytest.mark.parametrize(
+    ("trial", "words"), [("", "is that of 4"), ("xyz", "'xyz' is that of none"), ("../best", "is that of none")]
+)
 def test_a_name_that_is_no_trials(search_copy: Path, trial: str, words: str) -> None:
     """A beginning of no id, or of several, is refused with the number of trials it fits."""
     with pytest.raises(ValueError, match=rf"trial .*{words}.*ae-search trials"):

@@ -229,7 +229,7 @@ def test_what_does_not_make_the_folds(made: Callable[..., Path]) -> None:
     (pair,) = compared.pairs
     assert pair.verdict == "better"
     (line,) = _lines(compared)
-    assert line.endswith(" The code of one is smaller: 2 units, and 3 of two.")
+    assert line.endswith(" The code of one is smaller: 2 units, against 3 of two.")
     # The rate tells the first from the other trial of its own search, but not from the second's best.
     assert [s.best.label for s in compared.searches if s.best] == [
         "8-4-2, pca start, rate 0.002",

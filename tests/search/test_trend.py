@@ -102,3 +102,16 @@ def test_the_epochs_of_a_search(searched: SearchResult) -> None:
     epochs = load_epochs(searched.directory)
     together = falling_trials(epochs)
     assert [name for name in epochs["trial_id"].unique() if still_falling(epochs, name)] == together
+
+
+def test_folds_count_by_the_part_of_their_error_that_goes() -> None:
+    """A trial that goes down by a sixth in each fold falls, however far apart the levels of the folds are."""
+    steps = 1 - np.arange(20) / 120
+    noise = np.random.default_rng(0).normal(scale=0.002, size=(3, 20))
+    folds = [
+        pd.DataFrame(
+            {"trial_id": "a", "number": 1, "epoch": range(20), "fold": fold, "val_mse": level * (steps + noise[fold])}
+        )
+        for fold, level in enumerate((0.1, 1.0, 10.0))
+    ]
+    assert still_falling(pd.concat(folds), "a")
