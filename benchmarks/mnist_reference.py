@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "space.init": ["random", "pca"],
         "search.algorithm": "smallest-code",
         "search.target_fve": [0.95],
+        "search.fp32_precision": "ieee",
     },
     "halving": {
         "space.init": ["random", "pca"],
@@ -69,9 +71,10 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "search.pruning": "halving",
         "search.reduction_factor": 3,
         "search.grace_period": 2,
+        "search.fp32_precision": "ieee",
     },
 }
-"""Each search by its name, cheap ones first."""
+"""Each search by its name, cheap ones first. The last two ran on a GPU, in float32 as the others on CPUs."""
 FILES = [
     "environment.json", "trials.csv", "folds.csv", "selection.json", "smallest_code.json",
     "validation_mse.png", "smallest_code.png", "best/evaluation.json", "best/training_loss.png",
@@ -139,7 +142,7 @@ def search_command(name: str, data_dir: str, searches: Path) -> list[str]:
 
 
 def publish(searches: Path, target: Path) -> None:
-    """Copy what has finished, but for weights, into the published folder, and draw its picture."""
+    """Copy what has finished, but for weights, into the published folder, beside what lies there, and draw its picture."""
     target.mkdir(parents=True, exist_ok=True)
     for name in SEARCHES:
         source, to = searches / name, target / name
@@ -153,11 +156,13 @@ def publish(searches: Path, target: Path) -> None:
         (to / "settings.toml").write_text(re.sub(r"^data_dir = .*$", 'data_dir = "data"', settings, flags=re.MULTILINE))
         epochs = pd.read_parquet(source / "epochs.parquet")
         epochs.to_csv(to / "epochs.csv", index=False, float_format="%.7g")
-    for file in ("bottleneck.png", "bottleneck.csv"):
-        shutil.copy(searches / "model" / file, target / file)
-    loss = pd.read_csv(searches / "model" / "best" / "training_loss.csv")
-    loss.to_csv(target / "model" / "training_loss.csv", index=False, float_format="%.6g")
-    shutil.copy(searches / RUNS, target / RUNS)
+    if (searches / "model").is_dir():
+        for file in ("bottleneck.png", "bottleneck.csv"):
+            shutil.copy(searches / "model" / file, target / file)
+        loss = pd.read_csv(searches / "model" / "best" / "training_loss.csv")
+        loss.to_csv(target / "model" / "training_loss.csv", index=False, float_format="%.6g")
+    runs = [path.read_text().splitlines() for path in (target / RUNS, searches / RUNS) if path.is_file()]
+    (target / RUNS).write_text("\n".join(dict.fromkeys(chain(*runs))) + "\n")
     draw(target)
 
 

@@ -19,7 +19,7 @@ from ae_model.training import batch_order, initial_generator
 
 LEARNING_RATE = 1e-3
 SEED = 0
-Recipe = Callable[[np.ndarray, tuple[float, float], Sequence[int], Sequence[Fold], int, int], float]
+Recipe = Callable[[np.ndarray, tuple[float, float], Sequence[int], Sequence[Fold], int, int, str], float]
 
 
 class ImageRows(Dataset[Tensor]):
@@ -79,6 +79,7 @@ def dataloader_fold(
     workers: int = 2,
     learning_rate: float = LEARNING_RATE,
     code_activation: str = "relu",
+    device: str = "cpu",
 ) -> float:
     """One fold by DataLoader, per-item transforms, `.item()` per batch and default Adam: the validation MSE."""
     train = ImageRows(values, fold.train, value_range)
@@ -90,13 +91,14 @@ def dataloader_fold(
     val_loader = DataLoader(validation, batch_size=256, num_workers=workers, persistent_workers=workers > 0)
     model = SymmetricAutoencoder(
         layer_sizes, code_activation=code_activation, generator=initial_generator(SEED, number)
-    )
+    ).to(device)
     optimizer, criterion = torch.optim.Adam(model.parameters(), lr=learning_rate), nn.MSELoss()
     val_mse = float("nan")
     for _ in range(epochs):
         losses = []
         model.train()
-        for x in train_loader:
+        for batch in train_loader:
+            x = batch.to(device)
             optimizer.zero_grad()
             loss = criterion(model(x)[0], x)
             loss.backward()
@@ -104,7 +106,8 @@ def dataloader_fold(
             losses.append(loss.item())
         model.eval()
         with torch.no_grad():
-            val_mse = sum(criterion(model(x)[0], x).item() * len(x) for x in val_loader) / len(validation)
+            on_device = (batch.to(device) for batch in val_loader)
+            val_mse = sum(criterion(model(x)[0], x).item() * len(x) for x in on_device) / len(validation)
     return val_mse
 
 
@@ -115,12 +118,13 @@ def dataloader(
     folds: Sequence[Fold],
     epochs: int,
     batch_size: int,
+    device: str = "cpu",
 ) -> float:
     """Recipe 1: the one everyone starts from, fold after fold."""
     return float(
         np.mean(
             [
-                dataloader_fold(values, value_range, layer_sizes, fold, number, epochs, batch_size)
+                dataloader_fold(values, value_range, layer_sizes, fold, number, epochs, batch_size, device=device)
                 for number, fold in enumerate(folds)
             ]
         )
@@ -139,16 +143,18 @@ def in_memory_fold(
     learning_rate: float = LEARNING_RATE,
     code_activation: str = "relu",
 ) -> float:
-    """One fold over scaled tensors in memory: the validation MSE."""
+    """One fold over scaled tensors in memory, on their device: the validation MSE."""
     train, validation = scaled[fold.train], scaled[fold.validation]
     model = SymmetricAutoencoder(
         layer_sizes, code_activation=code_activation, generator=initial_generator(SEED, number)
-    )
+    ).to(scaled.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=fused or None)
     criterion = nn.MSELoss()
     val_mse = float("nan")
     for epoch in range(1, epochs + 1):
-        order = torch.from_numpy(batch_order(np.arange(len(train)), seed=SEED, fold=number, epoch=epoch))
+        order = torch.from_numpy(batch_order(np.arange(len(train)), seed=SEED, fold=number, epoch=epoch)).to(
+            scaled.device
+        )
         for start in range(0, len(train), batch_size):
             x = train[order[start : start + batch_size]]
             optimizer.zero_grad()
@@ -167,11 +173,12 @@ def in_memory(
     folds: Sequence[Fold],
     epochs: int,
     batch_size: int,
+    device: str = "cpu",
     *,
     fused: bool = False,
 ) -> float:
     """Recipe 2: tensors in memory and default Adam, fold after fold."""
-    scaled = scale(values, value_range)
+    scaled = scale(values, value_range).to(device)
     return float(
         np.mean(
             [
@@ -189,9 +196,10 @@ def in_memory_fused(
     folds: Sequence[Fold],
     epochs: int,
     batch_size: int,
+    device: str = "cpu",
 ) -> float:
     """Recipe 3: the same with fused Adam."""
-    return in_memory(values, value_range, layer_sizes, folds, epochs, batch_size, fused=True)
+    return in_memory(values, value_range, layer_sizes, folds, epochs, batch_size, device, fused=True)
 
 
 def vmap(
@@ -201,10 +209,13 @@ def vmap(
     folds: Sequence[Fold],
     epochs: int,
     batch_size: int,
+    device: str = "cpu",
 ) -> float:
     """Recipe 4: `torch.func.vmap` over the folds, cut to the rows of the shortest, in training and in validation."""
-    scaled = scale(values, value_range)
-    models = [SymmetricAutoencoder(layer_sizes, generator=initial_generator(SEED, k)) for k in range(len(folds))]
+    scaled = scale(values, value_range).to(device)
+    models = [
+        SymmetricAutoencoder(layer_sizes, generator=initial_generator(SEED, k)).to(device) for k in range(len(folds))
+    ]
     parameters, buffers = stack_module_state(models)  # type: ignore[arg-type]
     skeleton = SymmetricAutoencoder(layer_sizes).to("meta")
 
@@ -220,7 +231,7 @@ def vmap(
     val_mse = torch.tensor(float("nan"))
     for epoch in range(1, epochs + 1):
         orders = [batch_order(f.train, seed=SEED, fold=k, epoch=epoch)[:shortest] for k, f in enumerate(folds)]
-        order = torch.from_numpy(np.stack(orders))
+        order = torch.from_numpy(np.stack(orders)).to(device)
         for start in range(0, shortest, batch_size):
             found = gradients(parameters, buffers, scaled[order[:, start : start + batch_size]])
             for name, parameter in parameters.items():
