@@ -14,7 +14,7 @@ from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_act
 from ae_model.configuration import Configuration, check_training_options, checked_layer_sizes
 from ae_model.corruption import Corruption, corruption
 from ae_model.errors import UserError
-from ae_model.matrices import Pair, as_matrices, pair, product, stored_shape
+from ae_model.matrices import Pair, as_matrices, pair, product, stored_shape, sums_of_squares
 from ae_model.padding import padded_sizes, stack_kind
 from ae_model.pca_start import PcaStart, start_parameters, starts_at_pca
 
@@ -143,8 +143,7 @@ class AutoencoderStack:
         errors = torch.sub(values[-1][0], x, out=gradient[0])
         if mask is not None:
             errors.mul_(mask)
-        rows_of_errors = errors.view(len(errors), 1, -1)
-        squared_error = torch.bmm(rows_of_errors, rows_of_errors.mT).view(-1)
+        squared_error = sums_of_squares(errors)
         # d mse / d reconstruction = 2 (reconstruction - x) / (rows * features)
         errors.mul_(2 / (rows * x.shape[2]))
         for layer in reversed(range(len(self._layers))):

@@ -10,6 +10,7 @@ from torch import Tensor
 from ae_model.autoencoder import SymmetricAutoencoder
 from ae_model.capture import CapturedStep
 from ae_model.configuration import Configuration
+from ae_model.matrices import sums_of_squares
 from ae_model.pca_start import fit_pca_start, starts_at_pca
 from ae_model.resident import Batch, ResidentData, batches
 from ae_model.scaling import Scaling
@@ -91,8 +92,7 @@ def evaluate_members(
         errors = x.sub_(reconstruction)
         if batch.mask is not None:
             errors.mul_(batch.mask)
-        flat = errors.view(len(errors), 1, -1)
-        squared_error += torch.bmm(flat, flat.transpose(1, 2)).view(-1)
+        squared_error += sums_of_squares(errors)
         activity = activity + code.abs_().sum(1)
     real = torch.arange(activity.shape[1], device=data.device) < stack.code_sizes[:, None]
     return squared_error, ((activity == 0) & real).sum(1)

@@ -28,7 +28,10 @@ from ae_model.arithmetic import arithmetic
 from ae_model.cross_validation import CrossValidation
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = [f"tests/ae_model/test_{name}.py" for name in ("capture", "cross_validation", "resident", "stack", "training")]
+TESTS = [
+    f"tests/ae_model/test_{name}.py"
+    for name in ("adam", "capture", "cross_validation", "resident", "stack", "training")
+]
 OPTIONS = {"weight_decay": 0.1, "dropout": 0.2, "noise_std": 0.1, "mask_fraction": 0.2}
 
 

@@ -142,7 +142,7 @@ def search_command(name: str, data_dir: str, searches: Path) -> list[str]:
 
 
 def publish(searches: Path, target: Path) -> None:
-    """Copy what has finished, but for weights, into the published folder, beside what lies there, and draw its picture."""
+    """Copy what has finished, but for weights, into the published folder, and draw its picture."""
     target.mkdir(parents=True, exist_ok=True)
     for name in SEARCHES:
         source, to = searches / name, target / name

@@ -1,9 +1,9 @@
 """Configurations -> packs: small ones of a kind share a Tune trial and are trained as one batched model.
 
 A pack saves what a Tune trial costs, and a batched step costs less than its members' steps one by one. Which
-configurations share a pack follows from the search's configurations alone, so that numbers repeat to the bit wherever,
-in however many pieces, and for however many epochs a search is run. (In a search that was widened they may differ in
-the last bits.)
+configurations share a pack follows from the search's configurations, and from whether a GPU trains them, alone: so
+numbers repeat to the bit wherever, in however many pieces, and for however many epochs a search is run. (In a search
+that was widened they may differ in the last bits.)
 """
 
 from collections import defaultdict
@@ -14,13 +14,24 @@ from ae_model.configuration import Configuration, count_parameters
 from ae_model.padding import padded_sizes, padding_share, stack_kind
 from ae_model.patience import Patience
 
-MAX_PACK_FLOP = 2e9
-"""The most work of a pack in an epoch. A hundred epochs take some seconds of one core: enough to make a Tune trial's
-own cost small, little enough to keep all slots busy."""
-MAX_HALVED_PACK_FLOP = 4 * MAX_PACK_FLOP
-"""The same where packs are trained for a few epochs at a time, and shrink."""
-MAX_PADDING = 0.25
-"""The part of a pack's work that may be spent on padding."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackLimits:
+    """How large packs may become."""
+
+    max_flop: float
+    """The most work of a pack in an epoch, unless one configuration has more."""
+    max_padding: float
+    """The part of a pack's work that may be spent on padding."""
+
+
+ON_CPU = PackLimits(max_flop=2e9, max_padding=0.25)
+"""A hundred epochs take some seconds of one core: enough to make a Tune trial's own cost small, little enough to keep
+all slots busy."""
+ON_GPU = PackLimits(max_flop=1e11, max_padding=0.75)
+"""So much takes an H100 some 20 ms, while a step takes as long for one small model as for fifty, padded or not."""
+HALVED = 4
+"""So many times as much work may a pack have that is trained for a few epochs at a time, and shrinks."""
 SECONDS_PER_STEP, SECONDS_PER_FLOP = 4e-5, 2.5e-11
 """About what one core takes for a member's step besides its products, and for products at half of the best speed."""
 
@@ -61,14 +72,14 @@ class Pack:
 
 
 def make_packs(
-    trials: Mapping[str, Configuration], *, n_rows: int, max_flop: float = MAX_PACK_FLOP
+    trials: Mapping[str, Configuration], *, n_rows: int, limits: PackLimits = ON_CPU
 ) -> list[dict[str, Configuration]]:
     """Trials grouped into packs, the pack with the most work first.
 
     Args:
         trials: The configurations by trial id.
         n_rows: The number of training rows of all folds together: what each parameter is multiplied with in an epoch.
-        max_flop: The most work of a pack in an epoch, unless one configuration has more.
+        limits: How large packs may become.
 
     Returns:
         Each pack's configurations by trial id.
@@ -84,7 +95,8 @@ def make_packs(
         for trial_id in ids:
             candidate = [*pack, trial_id]
             sizes = [trials[member].layer_sizes for member in candidate]
-            if pack and (_flop(sizes, n_rows) > max_flop or padding_share(sizes) > MAX_PADDING):
+            too_much = _flop(sizes, n_rows) > limits.max_flop or padding_share(sizes) > limits.max_padding
+            if pack and too_much:
                 packs.append(pack)
                 candidate = [trial_id]
             pack = candidate

@@ -1,16 +1,17 @@
 """A round -> its packs: who is trained together with whom, and for how long."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ae_model.configuration import Configuration
 from search.course import Course
-from search.execution.packs import MAX_HALVED_PACK_FLOP, MAX_PACK_FLOP, Pack, epoch_seconds, make_packs
+from search.execution.packs import HALVED, ON_CPU, Pack, PackLimits, epoch_seconds, make_packs
 from search.plan import Plan
 from search.rounds import Round
 
 
 def make_round(
-    plan: Plan, course: Course, asked: Round, deadline: float | None = None
+    plan: Plan, course: Course, asked: Round, deadline: float | None = None, *, limits: PackLimits = ON_CPU
 ) -> tuple[list[Pack], list[Pack]]:
     """The packs of a round, in order, and the packs that have nothing to do in it.
 
@@ -21,12 +22,14 @@ def make_round(
         course: How far it is.
         asked: The round that the course has come to.
         deadline: When it ends at the latest, as in `Pack`.
+        limits: How large packs may become.
     """
     n_rows = plan.n_training_rows
     batches = [{t: course.trials[t] for t in asked.targets}] if asked.repeats else course.together
     is_halved = plan.settings.search.pruning == "halving" and not asked.repeats
-    max_flop = MAX_HALVED_PACK_FLOP if is_halved else MAX_PACK_FLOP
-    together = [members for batch in batches for members in make_packs(batch, n_rows=n_rows, max_flop=max_flop)]
+    if is_halved:
+        limits = replace(limits, max_flop=HALVED * limits.max_flop)
+    together = [members for batch in batches for members in make_packs(batch, n_rows=n_rows, limits=limits)]
     packs = [_pack(plan, course, asked, members, deadline) for members in together]
     busy = [pack for pack in packs if pack.targets]
     # Where the time may end at any moment, there is more to choose from if the quick ones come first, and what is to

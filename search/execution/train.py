@@ -8,7 +8,7 @@ from search.course import Course
 from search.execution.agenda import Agenda
 from search.execution.checkpoints import clear_checkpoints, make_folder, trim_folder
 from search.execution.clock import Clock
-from search.execution.packs import Pack
+from search.execution.packs import ON_CPU, ON_GPU, Pack
 from search.execution.records import WorkerOptions
 from search.execution.round_packs import make_round
 from search.ledger import PENDING, RUNNING, Ledger
@@ -70,7 +70,8 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             asked = (course.last_round() or course.rest()) if is_late else next(rounds, None)
             if asked is None or clock.has_ended():
                 return []
-            packs, others = make_round(plan, course, asked, clock.deadline(repeats=bool(is_late) or asked.repeats))
+            deadline = clock.deadline(repeats=bool(is_late) or asked.repeats)
+            packs, others = make_round(plan, course, asked, deadline, limits=ON_GPU if given["GPU"] else ON_CPU)
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
             if asked.repeats:

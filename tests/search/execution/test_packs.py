@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ae_model import Configuration
 from ae_model.padding import ZERO_AT_ZERO
-from search.execution.packs import MAX_PACK_FLOP, MAX_PADDING, make_packs
+from search.execution.packs import ON_CPU, ON_GPU, PackLimits, make_packs
 
 Fields = list[tuple[tuple[int, ...], str, str, float, int]]
 # Fields of configurations, and not these themselves: beartype's checks draw random numbers, which strategies must not.
@@ -69,16 +69,16 @@ def test_members_share_what_one_batched_model_needs(fields: Fields, n_rows: int)
             assert len({c.layer_sizes for c in members}) == 1
 
 
-@given(fields=_trials, n_rows=_n_rows)
-def test_packs_are_small_and_hold_little_padding(fields: Fields, n_rows: int) -> None:
+@given(fields=_trials, n_rows=_n_rows, limits=st.sampled_from([ON_CPU, ON_GPU]))
+def test_packs_are_small_and_hold_little_padding(fields: Fields, n_rows: int, limits: PackLimits) -> None:
     """A pack of more than one is within the limits for its work and for the part of it that is padding."""
     trials = _make(fields)
-    for pack in make_packs(trials, n_rows=n_rows):
+    for pack in make_packs(trials, n_rows=n_rows, limits=limits):
         if len(pack) > 1:
             members = [trials[trial_id] for trial_id in pack]
-            assert _work(members) * n_rows <= MAX_PACK_FLOP
+            assert _work(members) * n_rows <= limits.max_flop
             own = sum(_work([member]) for member in members)
-            assert 1 - own / _work(members) <= MAX_PADDING + 1e-12
+            assert 1 - own / _work(members) <= limits.max_padding + 1e-12
 
 
 @given(fields=_trials, n_rows=_n_rows, data=st.data())
