@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8"))
@@ -66,6 +67,8 @@ def test_a_command_runs(command: str, tmp_path: Path) -> None:
     for name, package in PACKAGES.items():
         if name in options and find_spec(package) is None:
             pytest.skip(f"{package} is not installed")
+    if "cuda" in options and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
     options += shlex.split(SMALL[script])
     if script == "training.py":
         write_mnist(tmp_path)
