@@ -103,6 +103,16 @@ class EpochRecord:
     """The number of code units that are zero for every validation row."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OutOfFold:
+    """The out-of-fold errors of a configuration at its best epoch."""
+
+    epoch: int
+    """The best so far: that of the lowest mean validation MSE; the start, unless a later one is lower by 1 %."""
+    mse: Float[np.ndarray, " samples"]
+    """Of each sample, in scaled units squared; NaN for samples that no fold validates."""
+
+
 def checked_layer_sizes(layer_sizes: Sequence[int]) -> tuple[int, ...]:
     """`layer_sizes` as a tuple.
 

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Num
 from torch import Tensor
 
-from ae_model.configuration import Configuration, EpochRecord
+from ae_model.configuration import Configuration, EpochRecord, OutOfFold
 from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
-from ae_model.groups import Group, evaluate, make_groups, train_and_evaluate, without
+from ae_model.groups import Group, GroupResult, evaluate, make_groups, train_and_evaluate, without
+from ae_model.out_of_fold import OutOfFoldErrors
 from ae_model.patience import Patience, after_epoch
 from ae_model.pca_start import starts_at_pca
 from ae_model.scaling import Scaling
@@ -128,6 +129,7 @@ class CrossValidation:
         )
         self._from_pca = {c for c, configuration in enumerate(configurations) if starts_at_pca(configuration)}
         self._best, self._without_gain = np.full(len(configurations), np.inf), np.zeros(len(configurations), np.int64)
+        self._out_of_fold = OutOfFoldErrors(len(configurations), values.shape, folds)
         self._epoch = -1  # the start is still to be looked at
         if state is not None:
             self._load(state)
@@ -159,12 +161,23 @@ class CrossValidation:
         self._drop({c for c, record in records.items() if self._has_ended(c, record)})
         return records
 
+    def out_of_fold(self, configuration: int) -> OutOfFold | None:
+        """The error of every sample by the model that has not seen it, at the configuration's best epoch so far.
+
+        Args:
+            configuration: Its number.
+
+        Returns:
+            None if there has been no epoch in which no fold diverged.
+        """
+        return self._out_of_fold.of(configuration)
+
     def configurations_left(self) -> list[int]:
         """The numbers of the configurations that are still trained, rising."""
         return sorted({c for group in self._groups for c, _ in group.members})
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the coming epochs depend on, on the CPU: weights, Adam's state, epoch, who is left.
+        """All that the coming epochs depend on, on the CPU: weights, Adam's state, epoch, who is left, the best so far.
 
         Batch orders, dropout, noise and mask follow from the arguments, so there is no random state.
         """
@@ -173,6 +186,7 @@ class CrossValidation:
             "configurations": torch.tensor(self.configurations_left()),
             "best": torch.from_numpy(self._best.copy()),
             "without_gain": torch.from_numpy(self._without_gain.copy()),
+            **self._out_of_fold.state(),
         }
         for number, group in enumerate(self._groups):
             state[f"{number}.members"] = torch.tensor(group.members)
@@ -183,6 +197,7 @@ class CrossValidation:
         try:
             self._epoch = int(state["epoch"])
             self._best, self._without_gain = (state[name].numpy().copy() for name in ("best", "without_gain"))
+            self._out_of_fold.load(state)
             self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
             for number, group in enumerate(self._groups):
                 if state[f"{number}.members"].tolist() != [list(member) for member in group.members]:
@@ -198,12 +213,14 @@ class CrossValidation:
         return self._records(groups, [evaluate(group, self._folds) for group in groups], sorted(self._from_pca))
 
     def _records(
-        self, groups: Sequence[Group], results: Sequence[Tensor], configurations: Sequence[int]
+        self, groups: Sequence[Group], results: Sequence[GroupResult], configurations: Sequence[int]
     ) -> dict[int, EpochRecord]:
         sums = np.full((3, self._n_configurations, len(self._folds)), np.nan)
         for group, result in zip(groups, results, strict=True):  # the epoch's only wait for the device
-            sums[:, *np.array(group.members).T] = result.cpu().numpy()
-        return {c: self._record(*sums[:, c]) for c in configurations}
+            sums[:, *np.array(group.members).T] = result.sums.cpu().numpy()
+        records = {c: self._record(*sums[:, c]) for c in configurations}
+        self._out_of_fold.note(records, groups, results)
+        return records
 
     def _has_ended(self, configuration: int, record: EpochRecord) -> bool:
         """Take note of an epoch; whether the configuration diverged in it, or its schedule or patience has ended."""

@@ -35,21 +35,31 @@ class Group:
     step: Step
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroupResult:
+    """What an epoch of a group has given, on the device."""
+
+    sums: Float[Tensor, "3 members"]
+    """Sums of squared errors in training and validation, and dead code units."""
+    by_row: Float[Tensor, "members longest"]
+    """The sum of squared errors of each validation row, as `evaluate_members` returns it."""
+
+
 def train_and_evaluate(
     group: Group, folds: Sequence[Fold], orders: Sequence[np.ndarray], batch_size: int
-) -> Float[Tensor, "3 members"]:
-    """One epoch: sums of squared errors in training and validation, and dead code units, on the device."""
+) -> GroupResult:
+    """One epoch."""
     squared_errors = train_epoch(group.step, group.data, [orders[k] for _, k in group.members], batch_size)
     result = evaluate(group, folds)
-    result[0] = squared_errors.double().sum(0)
+    result.sums[0] = squared_errors.double().sum(0)
     return result
 
 
-def evaluate(group: Group, folds: Sequence[Fold]) -> Float[Tensor, "3 members"]:
+def evaluate(group: Group, folds: Sequence[Fold]) -> GroupResult:
     """The same without training, where there is no error in training."""
     validation = [folds[k].validation for _, k in group.members]
-    squared_error, dead = evaluate_members(group.stack, group.data, validation)
-    return torch.stack([torch.full_like(squared_error, torch.nan), squared_error, dead.double()])
+    total, by_row, dead = evaluate_members(group.stack, group.data, validation)
+    return GroupResult(sums=torch.stack([torch.full_like(total, torch.nan), total, dead.double()]), by_row=by_row)
 
 
 def without(group: Group, configurations: set[int], batch_size: int) -> Group | None:

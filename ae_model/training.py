@@ -82,9 +82,13 @@ def train_epoch(
 
 def evaluate_members(
     stack: AutoencoderStack, data: ResidentData, rows: Sequence[Int[np.ndarray, " _"]]
-) -> tuple[Float[Tensor, " members"], Int[Tensor, " members"]]:
-    """Each member's sum of squared errors (float64) over its own rows, and its number of dead code units."""
+) -> tuple[Float[Tensor, " members"], Float[Tensor, "members longest"], Int[Tensor, " members"]]:
+    """Each member's sum of squared errors (float64) over its own rows, that of each row, its number of dead code units.
+
+    The rows' sums are in the order of the rows, with zeros at the end for members with fewer rows than the longest.
+    """
     squared_error = torch.zeros(len(rows), dtype=torch.float64, device=data.device)
+    by_row = []
     activity = torch.zeros((), dtype=data.dtype, device=data.device)
     for batch in batches(data, rows, EVALUATION_ROWS):
         x = data.gather(batch.index)
@@ -93,9 +97,10 @@ def evaluate_members(
         if batch.mask is not None:
             errors.mul_(batch.mask)
         squared_error += sums_of_squares(errors)
+        by_row.append(torch.linalg.vector_norm(errors, dim=2).square_())
         activity = activity + code.abs_().sum(1)
     real = torch.arange(activity.shape[1], device=data.device) < stack.code_sizes[:, None]
-    return squared_error, ((activity == 0) & real).sum(1)
+    return squared_error, torch.cat(by_row, 1), ((activity == 0) & real).sum(1)
 
 
 def fit_autoencoder(

@@ -28,10 +28,8 @@ from ae_model.arithmetic import arithmetic
 from ae_model.cross_validation import CrossValidation
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = [
-    f"tests/ae_model/test_{name}.py"
-    for name in ("adam", "capture", "cross_validation", "resident", "stack", "training")
-]
+TESTED = ("adam", "capture", "cross_validation", "out_of_fold", "resident", "stack", "training")
+TESTS = [f"tests/ae_model/test_{name}.py" for name in TESTED]
 OPTIONS = {"weight_decay": 0.1, "dropout": 0.2, "noise_std": 0.1, "mask_fraction": 0.2}
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from jaxtyping import Float, Int
 
-from ae_model.configuration import Configuration, EpochRecord
+from ae_model.configuration import Configuration, EpochRecord, OutOfFold
 from ae_model.patience import epochs_without_gain
 from search.errors import SearchError
 from search.identity import to_json
@@ -236,6 +236,7 @@ class Ledger:
         fit_seconds: float = 0.0,
         status: str | None = RUNNING,
         first_fold: int = 0,
+        out_of_fold: OutOfFold | None = None,
     ) -> None:
         """Store a report: epochs, and the trial's status; epochs that arrive twice are stored once.
 
@@ -246,6 +247,7 @@ class Ledger:
             fit_seconds: What it has taken so far.
             status: What has become of it; None for a repeat, of which the epochs alone are stored.
             first_fold: The number of the records' first fold.
+            out_of_fold: Its errors at its best epoch so far; those before stay if None.
         """
         rows = [
             (trial_id, record.epoch, fold, *(_finite(v) for v in values))
@@ -257,6 +259,10 @@ class Ledger:
         ended_at = None if status == RUNNING else time.time()
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            if out_of_fold is not None:
+                content = out_of_fold.mse.astype("<f4").tobytes()
+                values = trial_id, out_of_fold.epoch, content
+                connection.execute("INSERT OR REPLACE INTO out_of_fold VALUES (?, ?, ?)", values)
             if status is None:
                 return
             connection.execute(

@@ -15,8 +15,9 @@ from search.identity import from_json, trial_id
 
 APPLICATION_ID = 0x61655365
 """Tells a ledger from other programs' SQLite files."""
-SCHEMA_VERSION = 3
-"""Since 2 a trial's id does not depend on the number of epochs that were asked for; since 3 trials can be stopped."""
+SCHEMA_VERSION = 4
+"""Since 2 a trial's id does not depend on the number of epochs that were asked for; since 3 trials can be stopped;
+since 4 there are out-of-fold errors, as float32, lowest byte first."""
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS search (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trials (
@@ -31,6 +32,9 @@ CREATE TABLE IF NOT EXISTS epochs (
 CREATE TABLE IF NOT EXISTS baselines (
     code_size INTEGER NOT NULL, fold INTEGER NOT NULL, pca_val_mse REAL NOT NULL, PRIMARY KEY (code_size, fold)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS out_of_fold (
+    trial_id TEXT PRIMARY KEY REFERENCES trials, epoch INTEGER NOT NULL, mse BLOB NOT NULL
+);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION}
 """

@@ -8,7 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ae_model.configuration import Configuration
+import numpy as np
+
+from ae_model.configuration import Configuration, OutOfFold
 from ae_model.errors import UserError
 from search.identity import from_json
 from search.ledger_file import connect, unreadable
@@ -64,6 +66,15 @@ def read_epochs_after(directory: str | Path, last: Mapping[str, int], n_splits: 
 def read_baselines(directory: str | Path) -> Rows:
     """PCA's validation MSE, one row per code size and fold."""
     return read_ledger(directory, "SELECT code_size, fold, pca_val_mse FROM baselines")
+
+
+def read_out_of_fold(directory: str | Path, trial_id: str) -> OutOfFold | None:
+    """The out-of-fold errors of a trial at its best epoch; None if it has none, or an earlier version trained it."""
+    _, tables = read_ledger(directory, "SELECT name FROM sqlite_master WHERE name = 'out_of_fold'")
+    if not tables:
+        return None
+    _, rows = read_ledger(directory, "SELECT epoch, mse FROM out_of_fold WHERE trial_id = ?", (trial_id,))
+    return OutOfFold(epoch=rows[0][0], mse=np.frombuffer(rows[0][1], "<f4")) if rows else None
 
 
 def read_configurations(directory: str | Path) -> dict[str, Configuration]:

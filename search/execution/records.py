@@ -4,7 +4,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ae_model.configuration import EpochRecord
+from ae_model.configuration import EpochRecord, OutOfFold
 from ae_model.folds import Fold
 from search.execution.packs import Pack
 
@@ -55,6 +55,8 @@ class Report:
     """What the whole pack has taken so far."""
     ended: Sequence[str] = ()
     """The trials that are trained no further, whatever epoch they were to reach."""
+    out_of_fold: Mapping[str, OutOfFold] = field(default_factory=dict)
+    """The out-of-fold errors of those that have just reached their target, or ended."""
     error: str | None = None
     """Why the pack has failed."""
     host: str = field(default_factory=socket.gethostname)

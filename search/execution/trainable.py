@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ray import tune
 
-from ae_model.configuration import EpochRecord
+from ae_model.configuration import EpochRecord, OutOfFold
 from search.execution.checkpoints import CheckpointFile, checkpoint_file
 from search.execution.packs import Pack
 from search.execution.records import Report, ValidationDesign, WorkerOptions
@@ -57,6 +57,7 @@ def _train(
     trial_ids = list(pack.trials)
     unsent: list[dict[int, EpochRecord]] = []
     ended: list[str] = []
+    out_of_fold: dict[str, OutOfFold] = {}
 
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
@@ -65,21 +66,32 @@ def _train(
         # Only after a report: the driver has the records, so what a checkpoint leaves out is never missing.
         file.save(validation.state() | {"seconds": torch.tensor(seconds(), dtype=torch.float64)})
 
+    def keep_errors(number: int) -> None:
+        errors = None if pack.is_repeat else validation.out_of_fold(number)
+        if errors is not None:
+            out_of_fold[trial_ids[number]] = errors
+
     for records in validation:
         unsent.append(records)
         left = validation.configurations_left()
         ended += [trial_ids[number] for number in records if number not in left]
+        for number, record in records.items():
+            if number not in left or record.epoch == pack.targets.get(trial_ids[number]):
+                keep_errors(number)
         now = time.perf_counter()
         if now - last_report >= REPORT_INTERVAL_S:
-            _report(trial_ids, unsent, ended, seconds())
-            unsent, ended, last_report = [], [], now
+            _report(trial_ids, unsent, ended, out_of_fold, seconds())
+            unsent, ended, out_of_fold, last_report = [], [], {}, now
             epoch = max(record.epoch for record in records.values())
             if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
                 last_checkpoint = time.perf_counter()
         if _is_over(pack):
+            for number, record in records.items():
+                if record.epoch < pack.targets.get(trial_ids[number], 0):
+                    keep_errors(number)
             break
-    _report(trial_ids, unsent, ended, seconds())
+    _report(trial_ids, unsent, ended, out_of_fold, seconds())
     save()  # from here it goes on where more epochs are asked for
 
 
@@ -120,11 +132,15 @@ def _start(
 
 
 def _report(
-    trial_ids: Sequence[str], unsent: Sequence[Mapping[int, EpochRecord]], ended: Sequence[str], seconds: float
+    trial_ids: Sequence[str],
+    unsent: Sequence[Mapping[int, EpochRecord]],
+    ended: Sequence[str],
+    out_of_fold: Mapping[str, OutOfFold],
+    seconds: float,
 ) -> None:
     by_trial = {
         trial_id: [records[number] for records in unsent if number in records]
         for number, trial_id in enumerate(trial_ids)
     }
     reported = {trial_id: records for trial_id, records in by_trial.items() if records}
-    tune.report({"report": Report(records=reported, fit_seconds=seconds, ended=ended)})
+    tune.report({"report": Report(records=reported, fit_seconds=seconds, ended=ended, out_of_fold=out_of_fold)})

@@ -157,12 +157,15 @@ def test_evaluate_members_equals_the_modules_on_their_own_rows() -> None:
         stack.biases[1][1, 0, :2] = -100.0
         stack.biases[1][2, 0, 0] = -100.0
     rows = [np.arange(EVALUATION_ROWS + 300), np.arange(0, EVALUATION_ROWS + 250), np.arange(7, 20)]
-    squared_error, dead = evaluate_members(stack, resident(values, scaling), rows)
+    squared_error, by_row, dead = evaluate_members(stack, resident(values, scaling), rows)
     assert squared_error.dtype == torch.float64
+    assert by_row.shape == (3, EVALUATION_ROWS + 300)
     x = torch.from_numpy(scaling.transform(values))
     for member, own in enumerate(rows):
         reconstruction, code = stack.to_model(member)(x[own])
-        expected = (reconstruction - x[own]).square().sum().item()
-        assert squared_error[member].item() == pytest.approx(expected, rel=1e-12)
+        expected = (reconstruction - x[own]).square().sum(1).detach()
+        assert squared_error[member].item() == pytest.approx(expected.sum().item(), rel=1e-12)
+        torch.testing.assert_close(by_row[member, : len(own)], expected, rtol=1e-12, atol=0)
+        assert not by_row[member, len(own) :].any()
         assert dead[member] == dead_code_units(code.detach().numpy())
     assert dead[1] >= 2
