@@ -2,6 +2,7 @@ from .code_sizes import CodeSizes as CodeSizes
 from .code_sizes import propose_code_sizes as propose_code_sizes
 from .evaluation import evaluate_model as evaluate_model
 from .evaluation_record import Evaluation as Evaluation
+from .export import export_model as export_model
 from .finish import SearchResult as SearchResult
 from .pipeline import run_search as run_search
 from .retraining import retrain as retrain

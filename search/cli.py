@@ -283,6 +283,21 @@ def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile
     _convert("reconstruct", model_dir, source, output)
 
 
+@app.command()
+def export(
+    model_dir: ModelDirectory,
+    output_dir: Annotated[
+        Path | None, typer.Argument(metavar="OUTPUT_DIR", help="Where they are written.  [default: MODEL_DIR]")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", metavar="onnx|pt2")] = "onnx",
+) -> None:
+    """Write encoder, decoder and autoencoder as files that other programs load."""
+    from search import export_model
+
+    for path in export_model(model_dir, output_dir, format_):  # type: ignore[arg-type]  # it refuses other formats
+        print(path)
+
+
 def script() -> None:
     """What the installed command calls: `main`, and then the end of the process, with what was registered for it.
 

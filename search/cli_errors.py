@@ -23,6 +23,7 @@ _OPTIONS = {
     "where": "--where",
     "columns": "--columns",
     "format_": "--format",
+    "format": "--format",
     "data_dir": "--data-dir",
 }
 """What arguments of Python functions are called on the command line, where they are not a setting's key."""

@@ -107,7 +107,7 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
         },
     )
     stale = ("training_loss.*", "evaluation*.json", "reconstructions*.png", "feature_errors*.png", "test_codes.*")
-    for pattern in stale:
+    for pattern in (*stale, "*coder.onnx", "*coder.pt2"):
         for path in target.glob(pattern):
             path.unlink()  # it is of the model that was here before
     save_model(target, trained)

@@ -35,6 +35,7 @@ COMMANDS = [
     "encode",
     "decode",
     "reconstruct",
+    "export",
 ]
 
 
