@@ -62,19 +62,17 @@ SEARCHES: dict[str, dict[str, Any]] = {
         "space.init": ["random", "pca"],
         "search.algorithm": "smallest-code",
         "search.target_fve": [0.95],
-        "search.fp32_precision": "ieee",
     },
     "halving": {
+        "space.hidden": ["", "500", "1000", "2500", "1000-500"],
         "space.init": ["random", "pca"],
         "space.code_activation": ["relu", "linear"],
         "space.learning_rate": [1e-3, 3e-4],
         "search.pruning": "halving",
         "search.reduction_factor": 3,
-        "search.grace_period": 2,
-        "search.fp32_precision": "ieee",
     },
 }
-"""Each search by its name, cheap ones first. The last two ran on a GPU, in float32 as the others on CPUs."""
+"""Each search by its name, cheap ones first."""
 FILES = [
     "environment.json", "trials.csv", "folds.csv", "selection.json", "smallest_code.json",
     "validation_mse.png", "smallest_code.png", "best/evaluation.json", "best/training_loss.png",
