@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -10,6 +11,7 @@ from ae_model.arithmetic import arithmetic
 from ae_model.arrays import DataFrame
 from ae_model.data import Dataset
 from ae_model.errors import UserError
+from ae_model.folds import make_folds
 from ae_model.named_sources import NAMED_SOURCES
 from ae_model.pca import fit_baseline
 from ae_model.persistence import TrainedAutoencoder, load_model, save_model
@@ -18,7 +20,7 @@ from ae_model.training import fit_autoencoder
 from search.files import replace_file
 from search.identity import VERSION_1
 from search.ledger_file import lock
-from search.ledger_reader import read_configurations, read_value
+from search.ledger_reader import read_configurations, read_out_of_fold, read_value
 from search.plan import load_data
 from search.selection import Rule, Selection, select, select_again
 from search.settings import SearchSettings
@@ -106,11 +108,19 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
             "n_threads": settings.resources.cpus_per_trial,
         },
     )
-    stale = ("training_loss.*", "evaluation*.json", "reconstructions*.png", "feature_errors*.png", "test_codes.*")
+    stale = (
+        "out_of_fold.csv",
+        "training_loss.*",
+        "evaluation*.json",
+        "reconstructions*.png",
+        "feature_errors*.png",
+        "test_codes.*",
+    )
     for pattern in (*stale, "*coder.onnx", "*coder.pt2"):
         for path in target.glob(pattern):
             path.unlink()  # it is of the model that was here before
     save_model(target, trained)
+    _write_out_of_fold(directory, trial, epochs, dataset, settings, target)
     steps = pd.DataFrame(
         {
             "step": range(1, losses.size + 1),
@@ -120,6 +130,20 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
     )
     replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
     return target
+
+
+def _write_out_of_fold(
+    directory: Path, trial: str, epochs: int, dataset: Dataset, settings: SearchSettings, target: Path
+) -> None:
+    """The errors of the development rows by the folds' models, where the search has kept them for this epoch."""
+    kept = read_out_of_fold(directory, trial)
+    if kept is None or kept.epoch != epochs:
+        return
+    fold = np.empty(len(dataset.development), np.int64)
+    for number, one in enumerate(make_folds(len(fold), settings.search.n_splits, settings.seed)):
+        fold[one.validation] = number
+    table = pd.DataFrame({"row": range(len(fold)), "fold": fold, "mse": kept.mse})
+    replace_file(target / "out_of_fold.csv", lambda path: table.to_csv(path, index=False))
 
 
 def is_trained(target: Path, *, trial_id: str, epochs: int, seed: int, dataset: Dataset) -> bool:

@@ -54,7 +54,7 @@ FILES = {
     "settings.toml", "environment.json", "ledger.sqlite", "trials.csv", "folds.csv", "epochs.parquet", "bottleneck.csv",
     "bottleneck.png", "selection.json", "validation_mse.png", "best/model.safetensors", "best/model.json",
     "best/evaluation.json", "best/training_loss.csv", "best/training_loss.png", "best/feature_errors.png",
-    "best/test_codes.parquet", "report.html",
+    "best/out_of_fold.csv", "best/test_codes.parquet", "report.html",
 }  # fmt: skip
 
 
@@ -89,8 +89,19 @@ def _what_was_found(directory: Path) -> dict[str, object]:
         "selection": (directory / "selection.json").read_bytes(),
         "weights": (directory / "best" / "model.safetensors").read_bytes(),
         "training": (directory / "best" / "training_loss.csv").read_bytes(),
+        "out of fold": (directory / "best" / "out_of_fold.csv").read_bytes(),
         "scaling": (model.scaling.scale.tobytes(), model.scaling.shift.tobytes()),
     }
+
+
+def test_out_of_fold_errors_are_those_of_the_folds(searched: SearchResult) -> None:
+    """Every development row has the error of the model that has not seen it: their means are the folds' MSE."""
+    errors = pd.read_csv(searched.directory / "best" / "out_of_fold.csv")
+    assert errors["row"].tolist() == list(range(len(errors)))
+    assert len(errors) == len(_dataset(search_settings(searched.directory)).development)
+    folds = pd.read_csv(searched.directory / "folds.csv")
+    winner = folds[folds["trial_id"] == searched.selection.trial_id].sort_values("fold")
+    np.testing.assert_allclose(errors.groupby("fold")["mse"].mean(), winner["val_mse"], rtol=1e-5)
 
 
 def test_every_promised_file_is_there(searched: SearchResult) -> None:
