@@ -54,7 +54,7 @@ FILES = {
     "settings.toml", "environment.json", "ledger.sqlite", "trials.csv", "folds.csv", "epochs.parquet", "bottleneck.csv",
     "bottleneck.png", "selection.json", "validation_mse.png", "best/model.safetensors", "best/model.json",
     "best/evaluation.json", "best/training_loss.csv", "best/training_loss.png", "best/feature_errors.png",
-    "best/test_codes.parquet", "report.html",
+    "best/test_codes.parquet", "best/cross_validation.json", "best/README.md", "report.html",
 }  # fmt: skip
 
 
