@@ -28,12 +28,14 @@ from safetensors.torch import load_file
 
 about, tensors = json.loads(pathlib.Path("model.json").read_bytes()), load_file("model.safetensors")
 
+
 def layers(part, last, x):
     for i, name in enumerate([about["hidden_activation"]] * (len(about["layer_sizes"]) - 2) + [about[last]]):
         weight, bias = tensors[f"model.{part}.{2 * i}.weight"], tensors[f"model.{part}.{2 * i}.bias"]
         x = torch.nn.functional.linear(x.to(weight.dtype), weight, bias)
         x = x if name == "linear" else getattr(torch.nn.functional, name)(x)
     return x
+
 
 samples = torch.from_numpy(np.load("samples.npy"))  # rows of features in the data's own units
 code = layers("encoder", "code_activation", samples * tensors["scaling.scale"] + tensors["scaling.shift"])
