@@ -24,6 +24,7 @@ from search import plots
 from search.evaluation_record import Evaluation
 from search.examples import example_rows
 from search.execution.machine import usable_cpus
+from search.model_card import write_card
 from search.plan import load_data
 from search.settings import ARRAY_SOURCE, SearchSettings
 from search.test_codes import some_test_codes
@@ -38,7 +39,7 @@ def evaluate_model(
     *,
     data_dir: str | Path | None = None,
 ) -> Evaluation:
-    """Evaluate a model; writes `evaluation.json` and a picture into its directory.
+    """Evaluate a model; writes `evaluation.json`, a picture and the model's card into its directory.
 
     The data that the model was made from, by whatever name or path, is known by its fingerprint, and evaluated on its
     test split alone. Other data is evaluated as a whole, and its files are named after it, as `evaluation-NAME.json`.
@@ -74,6 +75,8 @@ def evaluate_model(
         mse = outputs.squared.mean(axis=1)
         some_test_codes(outputs.code, mse, samples.labels, samples.values, names).write(model_dir)
     evaluation.write(model_dir)  # last: where it is, all else is too
+    if own is not None:
+        write_card(model_dir)  # ... but for the card, which has its figures, and which retraining writes too
     return evaluation
 
 

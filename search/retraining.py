@@ -17,10 +17,12 @@ from ae_model.pca import fit_baseline
 from ae_model.persistence import TrainedAutoencoder, load_model, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
+from search.cross_validated import CrossValidated
 from search.files import replace_file
 from search.identity import VERSION_1
 from search.ledger_file import lock
 from search.ledger_reader import read_configurations, read_out_of_fold, read_value
+from search.model_card import write_card
 from search.plan import load_data
 from search.selection import Rule, Selection, select, select_again
 from search.settings import SearchSettings
@@ -42,7 +44,8 @@ def retrain(
 ) -> Path:
     """Train a trial's configuration on all development data, for as many epochs as were best in cross-validation.
 
-    A model that is already there, of the same trial and epochs, is left as it is, with all that lies beside it.
+    A model that is already there, of the same trial and epochs, is left as it is, with all that lies beside it. What it
+    gave in cross-validation is written beside it, and a card of the model, `README.md`.
 
     Args:
         directory: The search's directory.
@@ -74,13 +77,18 @@ def retrain(
         settings = _with_data(settings, source=source)
     dataset = load_data(_with_data(settings, label_column=None) if _lacks_labels(settings, data) else settings, data)
     _check_same_data(directory, dataset)
+    trials = load_trials(directory)
     with lock(directory, "retraining.lock"):  # two at once would write into one another's files
-        return _train(directory, dataset, settings, trial, epochs, target)
+        _train(directory, dataset, settings, trial, epochs, target)
+        row = trials[trials["trial_id"] == trial].iloc[0]
+        CrossValidated.of(row, settings.search.n_splits).write(target)  # also where it was repeated meanwhile
+        write_card(target)
+    return target
 
 
-def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: str, epochs: int, target: Path) -> Path:
+def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: str, epochs: int, target: Path) -> None:
     if is_trained(target, trial_id=trial, epochs=epochs, seed=settings.seed, dataset=dataset):
-        return target
+        return
     configuration = read_configurations(directory)[trial]
     # As the ledger says, not the settings: where they leave it to the data, versions have decided otherwise.
     kind = {**VERSION_1, **read_value(directory, "definition")}["data.scaling"]
@@ -104,6 +112,7 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
             "seed": settings.seed,
             "data": settings.data.model_dump(),
             "scaling": kind,
+            "n_development": len(dataset.development),
             "data_fingerprint": dataset.fingerprint(),
             "n_threads": settings.resources.cpus_per_trial,
         },
@@ -129,7 +138,6 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
         }
     )
     replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
-    return target
 
 
 def _write_out_of_fold(

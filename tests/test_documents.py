@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from search.cli import app
+from search.cross_validated import CrossValidated
 from search.evaluation_record import Evaluation
 from search.selection import Selection
 from search.smallest_code import Answer
@@ -120,9 +121,12 @@ def test_every_type_is_documented(title: str, types: Mapping[str, str | tuple[st
         ("smallest_code.json", SmallestCode),
         ("smallest_code.json", Answer),
         ("best/evaluation.json", Evaluation),
+        ("What else is in best/", CrossValidated),
     ],
 )
-def test_every_field_is_documented(title: str, record: type[Selection | SmallestCode | Answer | Evaluation]) -> None:
+def test_every_field_is_documented(
+    title: str, record: type[Selection | SmallestCode | Answer | Evaluation | CrossValidated]
+) -> None:
     """The fields of the JSON files."""
     named = set(codes(section("results/README.md", title)))
     assert {field.name for field in fields(record)} <= named

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def readme_example() -> str:
-    """The README's Python block."""
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    """The README's Python block that uses this program; the other one is the model's card's."""
+    block, _ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     return str(block)
 
 

@@ -78,7 +78,7 @@ def _compare(directory: Path, output_dir: Path, format_: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ["onnx", "pt2"])
-@pytest.mark.parametrize(("hidden", "code"), zip(ACTIVATION_NAMES[::2], ACTIVATION_NAMES[1::2], strict=True))
+@pytest.mark.parametrize(("hidden", "code"), [*zip(ACTIVATION_NAMES[::2], ACTIVATION_NAMES[1::2], strict=True)])
 def test_every_activation(tmp_path: Path, hidden: str, code: str, format_: str) -> None:
     """Codes and reconstructions are the model's, in the data's own units, for one row, seven and a thousand."""
     _save(tmp_path / "model", hidden=hidden, code=code)

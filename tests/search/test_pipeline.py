@@ -47,6 +47,7 @@ from search.execution.packs import make_packs
 from search.ledger_file import is_running
 from search.ledger_reader import read_configurations, read_ledger
 from search.settings import BottleneckSettings
+from search.settings_files import search_settings
 from search.tables import TRIAL_COLUMNS
 
 # As docs/design.md lists them, and what the pictures are of a table.
@@ -54,7 +55,7 @@ FILES = {
     "settings.toml", "environment.json", "ledger.sqlite", "trials.csv", "folds.csv", "epochs.parquet", "bottleneck.csv",
     "bottleneck.png", "selection.json", "validation_mse.png", "best/model.safetensors", "best/model.json",
     "best/evaluation.json", "best/training_loss.csv", "best/training_loss.png", "best/feature_errors.png",
-    "best/out_of_fold.csv", "best/test_codes.parquet", "report.html",
+    "best/out_of_fold.csv", "best/test_codes.parquet", "best/cross_validation.json", "best/README.md", "report.html",
 }  # fmt: skip
 
 

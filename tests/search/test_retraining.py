@@ -269,8 +269,11 @@ def test_nothing_stale_stays_beside_a_new_model(search_copy: Path) -> None:
     best = search_copy / "best"
     assert (best / "evaluation.json").exists()
     _edit_model(best, trial_id="0000000000")
+    (best / "encoder.onnx").write_bytes(b"of the model before")
     retrain(search_copy)
-    assert {path.name for path in best.iterdir()} == {"model.json", "model.safetensors", "training_loss.csv"}
+    of_the_new = {"model.json", "model.safetensors", "training_loss.csv", "cross_validation.json", "README.md"}
+    assert {path.name for path in best.iterdir()} == of_the_new
+    assert "test set of" not in (best / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_last_choice_is_trained(search_copy: Path) -> None:
