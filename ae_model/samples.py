@@ -147,7 +147,7 @@ def checked_feature_names(place: str, names: Sequence[object] | None, n_features
     return tuple(str(name) for name in names)
 
 
-def unreadable(path: Path, error: BaseException) -> UserError:
+def unreadable(path: Path | str, error: BaseException) -> UserError:
     """The error for a file that its reader does not understand."""
     reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
     return UserError(f"{path}: cannot be read ({reason}). Check that it is whole and of the type that its name says.")
