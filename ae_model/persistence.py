@@ -26,9 +26,10 @@ from ae_model.samples import checked_values
 from ae_model.scaling import Scaling
 
 FORMAT_VERSION = 1
-ROWS_PER_PASS = 4096
-"""Rows that go through a model at a time. Samples that are given in parts of so many, or of a multiple, give the same
-codes as all at once, to the bit: the order of a product's sums can depend on its shape."""
+ROWS_PER_PASS = 1024
+"""Rows that go through a model at a time: what is between two layers stays in the caches. Samples that are given in
+parts of so many, or of a multiple, give the same codes as all at once, to the bit: the order of a product's sums can
+depend on its shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,8 +12,8 @@ SCALING_NAMES = ("range", "standard", "robust", "none")
 """Each feature's range to [-1, 1]; to mean 0 and standard deviation 1; to median 0 and interquartile range 1; as is."""
 _BLOCK = 2**19
 """Values that are taken to float64 at a time: 4 MiB, however large the array is."""
-_IN_CACHE = 2**16
-"""Values that are scaled at a time: 512 KiB in float64."""
+_IN_CACHE = 2**14
+"""Values that are scaled at a time: 128 KiB in float64."""
 _MAX_ROUNDING = 0.01
 """What the rounding of a constant feature may be at most, in scaled units, in which others have a spread of 1."""
 

@@ -11,6 +11,9 @@ from numpy.lib import format as npy_format
 
 from ae_model.samples import Block
 
+_GROUP_ROWS = 8192
+"""Rows of a row group of a Parquet file, at least: each costs some bytes for every column."""
+
 
 def write_npy(path: Path, blocks: Iterable[Block], n_columns: int) -> None:
     """Write values as one array `(n_rows, n_columns)` of float32, the bytes that `numpy.save` writes.
@@ -78,7 +81,7 @@ def write_names(path: Path, names: Iterable[Sequence[str]], names_are: str) -> N
 
 
 def write_parquet(path: Path, blocks: Iterable[Block], columns: Sequence[str], names_are: str | None) -> None:
-    """Write a table as Parquet, each block as a row group; the arguments are those of `write_csv`.
+    """Write a table as Parquet; the arguments are those of `write_csv`.
 
     Raises:
         OSError: If the file cannot be written.
@@ -89,8 +92,14 @@ def write_parquet(path: Path, blocks: Iterable[Block], columns: Sequence[str], n
     fields = [] if names_are is None else [(names_are, pyarrow.string())]
     schema = pyarrow.schema([*fields, *((name, pyarrow.float32()) for name in columns)])
     with parquet.ParquetWriter(path, schema) as writer:
+        waiting: list[pyarrow.Table] = []
         for block in blocks:
-            writer.write_table(_table(block, columns, names_are))
+            waiting.append(_table(block, columns, names_are))
+            if sum(map(len, waiting)) >= _GROUP_ROWS:
+                writer.write_table(pyarrow.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pyarrow.concat_tables(waiting))
 
 
 def _table(block: Block, columns: Sequence[str], names_are: str | None) -> "object":
