@@ -4,9 +4,8 @@
 Ray. It writes a file of random float32 samples of 784 features (3.1 GB, in a temporary folder, which needs twice as
 much) and converts it by models of several sizes, random ones. Products are those of the same layers, as many rows at a
 time, with the same number of threads, each into memory that is there already, on one batch that stays in memory: no
-file, no scaling, no activation. Both take turns. The conversion has one thread more, which reads. Each conversion is a
-process of its own, whose start (imports, the model) is not in its time, but in its memory. The ratio is the products'
-time / the conversion's.
+file, no scaling, no activation. Both take turns. Each conversion is a process of its own, whose start (imports) is not
+in its time, but in its memory. The ratio is the products' time / the conversion's.
 """
 
 import argparse

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
@@ -71,7 +70,7 @@ def convert(
         def results() -> Iterator[Block]:
             nonlocal n_written
             place = "standard input" if str(source) == "-" else str(source)
-            for block in samples.blocks if str(source) == "-" else _read_ahead(samples.blocks):
+            for block in samples.blocks:
                 try:
                     values = _apply(trained, operation, block.values)
                 except UserError as error:
@@ -91,18 +90,6 @@ def convert(
     if verbose:
         say(notes)
     return n_written, len(columns)
-
-
-def _read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """The same blocks; each is read, by another thread, while the one before it is computed.
-
-    Not for standard input: a thread that waits for it cannot be interrupted.
-    """
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(next, blocks, None)
-        while (block := coming.result()) is not None:
-            coming = reader.submit(next, blocks, None)
-            yield block
 
 
 def _kind(output: str | Path) -> str:
