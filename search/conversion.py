@@ -58,6 +58,8 @@ def convert(
     trained = load_model(model_dir)
     if kind == "folder":
         _check_images(operation, trained, source, output)
+    if kind == ".npy" and Path(source).resolve() == _beside(Path(output)).resolve():
+        raise UserError(f"{output}: the rows' names would replace INPUT, {source}. Give another OUTPUT.")
     samples = read_blocks(
         source, features=trained.code_names if operation == "decode" else trained.feature_names, n_rows=ROWS_PER_PASS
     )
@@ -170,11 +172,16 @@ def _write_npy(temporary: Path, path: Path, blocks: Iterator[Block], n_columns: 
     """The array, and the rows' names beside it; names that an earlier run left there go."""
     names: list[Sequence[str]] = []
     write_npy(temporary, _keeping_names(blocks, names), n_columns)
-    beside = path.with_name(f"{path.stem}.rows.csv")
+    beside = _beside(path)
     if names_are is not None:
         replace_file(beside, lambda place: write_names(place, names, names_are))
     elif beside.is_file() and _is_of_names(beside):
         beside.unlink()
+
+
+def _beside(path: Path) -> Path:
+    """Where the names of an array's rows are."""
+    return path.with_name(f"{path.stem}.rows.csv")
 
 
 def _keeping_names(blocks: Iterable[Block], names: list[Sequence[str]]) -> Iterator[Block]:

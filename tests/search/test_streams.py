@@ -192,6 +192,9 @@ def test_names_that_an_earlier_run_left(model_dir: Path, tmp_path: Path) -> None
     convert("encode", model_dir, source, tmp_path / "mine.npy")
     assert not (tmp_path / "codes.rows.csv").exists()
     assert (tmp_path / "mine.rows.csv").read_text() == "kind,file\nx,y\n"
+    (tmp_path / "x.rows.csv").write_text(",a,b,c\ny,1,2,3\n")
+    with pytest.raises(UserError, match=r"the rows' names would replace INPUT, .*x\.rows\.csv"):
+        convert("encode", model_dir, tmp_path / "x.rows.csv", tmp_path / "x.npy")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
