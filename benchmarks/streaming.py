@@ -4,9 +4,9 @@
 Ray. It writes a file of random float32 samples of 784 features (3.1 GB, in a temporary folder, which needs twice as
 much) and converts it by models of several sizes, random ones. Products are those of the same layers, as many rows at a
 time, with the same number of threads, each into memory that is there already, on one batch that stays in memory: no
-file, no scaling, no activation. Both take turns. Each conversion is a process of its own, whose start (imports) is not
-in its time, but in its memory. The ratio is the products' time / the conversion's, of the least times of all
-repeats.
+file, no scaling, no activation. Both take turns. Each conversion is a process of its own, whose start (imports, a first
+few rows) is not in its time, but in its memory. The ratio is the products' time / the conversion's, of the least times
+of all repeats.
 """
 
 import argparse
@@ -32,8 +32,9 @@ CONVERSION = """
 import json, resource, sys, time
 import torch
 from search.conversion import convert
-operation, model_dir, source, output, threads = sys.argv[1:]
+operation, model_dir, few, source, output, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
+convert(operation, model_dir, few, output)
 begun = time.perf_counter()
 convert(operation, model_dir, source, output)
 seconds = time.perf_counter() - begun
@@ -56,6 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"x{arguments.suffix}"
         write_samples(source, arguments.rows)
+        write_samples(few_rows(source), ROWS_PER_PASS)
         print("| layers | command | products, s | conversion, s | ratio | peak, MB |")
         print("| --- | --- | --- | --- | --- | --- |")
         for sizes in SIZES:
@@ -96,6 +98,11 @@ def write_samples(path: Path, n_rows: int) -> None:
             write_csv(file, blocks, names, None)
 
 
+def few_rows(source: Path) -> Path:
+    """A small file beside the large one."""
+    return source.with_name(f"few{source.suffix}")
+
+
 def random_model(sizes: tuple[int, ...]) -> TrainedAutoencoder:
     """A model with the defaults of a search for these layers."""
     model = SymmetricAutoencoder(
@@ -123,7 +130,7 @@ def products(sizes: tuple[int, ...], operation: str, n_rows: int) -> float:
 def conversion(operation: str, model_dir: Path, source: Path, n_threads: int) -> dict[str, float]:
     """Seconds and the peak of the memory, in 10^6 bytes, of a conversion to a file of the same kind."""
     output = model_dir / f"out{source.suffix}"
-    arguments = [operation, str(model_dir), str(source), str(output), str(n_threads)]
+    arguments = [operation, str(model_dir), str(few_rows(source)), str(source), str(output), str(n_threads)]
     done = subprocess.run(
         [sys.executable, "-c", CONVERSION, *arguments],
         capture_output=True,
