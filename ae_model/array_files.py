@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -22,7 +22,7 @@ from ae_model.samples import (
     unreadable,
 )
 
-_DAMAGED = (
+DAMAGED = (
     OSError,
     ValueError,
     EOFError,
@@ -54,7 +54,7 @@ def read_npy(path: Path) -> Samples:
             values = np.load(file, allow_pickle=False)
     except UserError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise unreadable(path, error) from error
     return Samples(values=checked_values(values, str(path)))
 
@@ -112,7 +112,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
             return {"x" if name == samples else name: np.asarray(content[name]) for name in names}
     except UserError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise unreadable(path, error) from error
 
 
@@ -124,16 +124,32 @@ def _claim(file: IO[bytes] | BufferedIOBase, size: int) -> tuple[int, str]:
         size: The number of bytes in it.
     """
     claim = size, f"{size} bytes"
-    if _starts_with(file, _ARRAY_MAGIC):
-        version = npy_format.read_magic(file)
-        read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}.get(version)
-        if read_header is not None:  # version 3.0 is for records with names outside Latin-1, which are not samples
-            shape, _, dtype = read_header(file)
-            n_values = math.prod(shape)
-            converted = 4 if dtype.kind in "buif" and dtype not in (np.uint8, np.float32) else 0
-            claim = n_values * (dtype.itemsize + converted), f"an array {shape} of {dtype}"
-        file.seek(0)
+    header = read_header(file)
+    if header is not None:
+        shape, _, dtype = header
+        n_values = math.prod(shape)
+        converted = 4 if dtype.kind in "buif" and dtype not in (np.uint8, np.float32) else 0
+        claim = n_values * (dtype.itemsize + converted), f"an array {shape} of {dtype}"
+    file.seek(0)
     return claim
+
+
+def read_header(file: IO[bytes] | BufferedIOBase) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"] | None:
+    """Shape, whether it is stored by columns, and type of an .npy file's array, before which the file then is.
+
+    None for other files, and for version 3.0, which is for records with names outside Latin-1: those are not samples.
+
+    Raises:
+        ValueError: Or another of `DAMAGED`, if the header is damaged.
+    """
+    if not _starts_with(file, _ARRAY_MAGIC):
+        return None
+    version = npy_format.read_magic(file)
+    read = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}.get(version)
+    if read is None:
+        return None
+    shape, by_columns, dtype = read(file)
+    return shape, by_columns, dtype
 
 
 def _starts_with(file: IO[bytes] | BufferedIOBase, magic: bytes) -> bool:

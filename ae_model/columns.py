@@ -63,13 +63,13 @@ def column_positions(place: str, columns: Sequence[str], n_rows: int, features: 
     return [names.index(name) for name in feature_columns(place, names, n_rows, None, features)]
 
 
-def numbers_from_cells(place: str, name: str, cells: Sequence[Any]) -> np.ndarray:
-    """Cells of any kind as numbers, also where they are texts.
+def numbers_from_cells(place: str, name: str, cells: Sequence[Any], first_row: int = 0) -> np.ndarray:
+    """Cells of any kind as numbers, also where they are texts; `first_row` is the number of the first.
 
     Raises:
         UserError: If one is not a number; the message names row, counted from 0, and column.
     """
-    for row, cell in enumerate(cells):
+    for row, cell in enumerate(cells, first_row):
         if not is_number(cell):
             raise UserError(
                 f"{place}: row {row} (counted from 0), column {name!r}: a value must be a number, but is {cell!r}. "

@@ -13,8 +13,8 @@ from ae_model.samples import unreadable
 
 MISSING = ["", "NA", "N/A", "null", "None"]
 """Cells of a CSV file that hold no value."""
-_ROWS = 100
-"""How many lines below the first are looked at."""
+HEAD_LINES = 101
+"""How many lines are looked at: the first, and those below it."""
 
 
 def has_header(
@@ -37,17 +37,36 @@ def has_header(
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(itertools.islice(file, _ROWS + 1))
-        text = next((line for line in lines if line.strip()), "")
-        if "," not in text and (";" in text or "\t" in text):
-            raise UserError(f"{path}: columns must be separated by commas, decimals by points. Convert the file.")
-        rows = (row for row in csv.reader(lines) if row)
-        names = next(rows, [])
-        return _decided(names, rows, [*(features or ()), *([] if label_column is None else [label_column])], path.name)
+            lines = list(itertools.islice(file, HEAD_LINES))
+        wanted = [*(features or ()), *([] if label_column is None else [label_column])]
+        return header_in(lines, str(path), path.name, wanted)[1:]
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: the text must be UTF-8 ({error}). Convert it.") from error
     except (OSError, csv.Error) as error:
         raise unreadable(path, error) from error
+
+
+def header_in(
+    lines: Sequence[str], place: str, file_name: str, wanted: Sequence[str]
+) -> tuple[list[str], bool, str | None]:
+    """The cells of the first line, whether they are a header, and a note, as of `has_header`.
+
+    Args:
+        lines: The first `HEAD_LINES` lines of a file.
+        place: What messages begin with.
+        file_name: What the note begins with.
+        wanted: Columns that the file must have.
+
+    Raises:
+        UserError: If the columns are not separated by commas.
+        csv.Error: If the lines are no table.
+    """
+    text = next((line for line in lines if line.strip()), "")
+    if "," not in text and (";" in text or "\t" in text):
+        raise UserError(f"{place}: columns must be separated by commas, decimals by points. Convert the file.")
+    rows = (row for row in csv.reader(lines) if row)
+    names = next(rows, [])
+    return names, *_decided(names, rows, wanted, file_name)
 
 
 def _decided(

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from ae_model.errors import UserError
 from ae_model.memory import require_memory
-from ae_model.samples import Samples, unreadable
+from ae_model.samples import Block, SampleBlocks, Samples, unreadable
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 _GREY_MODES, _COLOUR_MODES = ("1", "L", "LA"), ("P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
@@ -32,7 +32,7 @@ def read_images(folder: Path) -> Samples:
     """
     paths = _image_paths(folder)
     if not _is_split(folder, paths):
-        mode, size = _common_form(folder, paths)
+        mode, size = _form_in_memory(folder, paths)
         values = _pixels(paths, mode, size)
         return Samples(
             values=values.reshape(len(values), -1),
@@ -42,7 +42,7 @@ def read_images(folder: Path) -> Samples:
         )
     train_folder, test_folder = (folder / part for part in _PARTS)
     train_paths, test_paths = _image_paths(train_folder), _image_paths(test_folder)
-    mode, size = _common_form(folder, [*train_paths, *test_paths])
+    mode, size = _form_in_memory(folder, [*train_paths, *test_paths])
     train, test = _pixels(train_paths, mode, size), _pixels(test_paths, mode, size)
     return Samples(
         values=train.reshape(len(train), -1),
@@ -51,6 +51,30 @@ def read_images(folder: Path) -> Samples:
         test_labels=_labels(test_folder, test_paths),
         image_shape=train.shape[1:],
         value_range=(0.0, 255.0),
+    )
+
+
+def image_blocks(folder: Path, n_rows: int) -> SampleBlocks:
+    """The images of `read_images`, those of a split one after another, in parts of `n_rows`, with their paths as names.
+
+    Raises:
+        UserError: If there is no image, or sizes differ; of an image that cannot be read, when its turn comes.
+    """
+    paths = _image_paths(folder)  # sorted, but train/ comes before test/
+    if _is_split(folder, paths):
+        paths = [path for part in _PARTS for path in _image_paths(folder / part)]
+    mode, size = _common_form(paths)
+    parts = (paths[first : first + n_rows] for first in range(0, len(paths), n_rows))
+    return SampleBlocks(
+        blocks=(
+            Block(
+                values=_pixels(part, mode, size, paths[0]).reshape(len(part), -1),
+                names=[path.relative_to(folder).as_posix() for path in part],
+            )
+            for part in parts
+        ),
+        n_samples=len(paths),
+        names_are="file",
     )
 
 
@@ -73,7 +97,20 @@ def _labels(folder: Path, paths: Sequence[Path]) -> np.ndarray | None:
     return np.array(labels) if set(labels) != {"."} else None
 
 
-def _common_form(folder: Path, paths: Sequence[Path]) -> tuple[_Mode, tuple[int, int]]:
+def _form_in_memory(folder: Path, paths: Sequence[Path]) -> tuple[_Mode, tuple[int, int]]:
+    """`_common_form`, if all images fit into memory."""
+    mode, (width, height) = _common_form(paths)
+    kind = "grey" if mode == "L" else "RGB"
+    require_memory(
+        len(paths) * width * height * (1 if mode == "L" else 3),
+        str(folder),
+        f"{len(paths)} {kind} images of {width} x {height} pixels",
+        "Use smaller or fewer images.",
+    )
+    return mode, (width, height)
+
+
+def _common_form(paths: Sequence[Path]) -> tuple[_Mode, tuple[int, int]]:
     """The mode that all images can be converted to, and their size; read from their heads alone."""
     from PIL import Image
 
@@ -95,18 +132,13 @@ def _common_form(folder: Path, paths: Sequence[Path]) -> tuple[_Mode, tuple[int,
         if own_mode not in _GREY_MODES:
             mode = "RGB"
     assert size is not None
-    width, height = size
-    kind = "grey" if mode == "L" else "RGB"
-    require_memory(
-        len(paths) * width * height * (1 if mode == "L" else 3),
-        str(folder),
-        f"{len(paths)} {kind} images of {width} x {height} pixels",
-        "Use smaller or fewer images.",
-    )
     return mode, size
 
 
-def _pixels(paths: Sequence[Path], mode: _Mode, size: tuple[int, int]) -> UInt8[np.ndarray, "images height width *rgb"]:
+def _pixels(
+    paths: Sequence[Path], mode: _Mode, size: tuple[int, int], first: Path | None = None
+) -> UInt8[np.ndarray, "images height width *rgb"]:
+    """The pixels of images; `first` is the one that messages compare with, the first of these if None."""
     from PIL import Image
 
     width, height = size
@@ -117,7 +149,9 @@ def _pixels(paths: Sequence[Path], mode: _Mode, size: tuple[int, int]) -> UInt8[
                 converted = image.convert("L" if image.mode in _GREY_MODES else "RGB")
         except Exception as error:  # as above
             raise unreadable(path, error) from error
-        _check_size(path, converted.size, paths[0], size)  # some formats turn an image only when they decode it
+        _check_size(
+            path, converted.size, first or paths[0], size
+        )  # some formats turn an image only when they decode it
         place[...] = np.asarray(converted.convert(mode))
     return pixels
 

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,7 +26,10 @@ from ae_model.samples import checked_values
 from ae_model.scaling import Scaling
 
 FORMAT_VERSION = 1
-_ROWS = 4096  # rows per pass through the model: bounds memory
+ROWS_PER_PASS = 1024
+"""Rows that go through a model at a time: what is between two layers stays in the caches. Samples that are given in
+parts of so many, or of a multiple, give the same codes as all at once, to the bit: the order of a product's sums can
+depend on its shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,8 +62,9 @@ class TrainedAutoencoder:
             UserError: If x is not `(n_samples, n_features)` of finite numbers with the model's number of features, or a
                 column is missing.
         """
-        scaled = self.scaling.transform(_checked(x, self.feature_names, self.model.layer_sizes[0], "x"))
-        return _apply(self.model.encoder, scaled)
+        return _apply(
+            self.model.encoder, _checked(x, self.feature_names, self.model.layer_sizes[0], "x"), self.scaling.transform
+        )
 
     def decode(self, code: Num[np.ndarray, "samples code"] | DataFrame) -> Float[np.ndarray, "samples features"]:
         """The samples that codes stand for, float32.
@@ -72,7 +76,7 @@ class TrainedAutoencoder:
             UserError: If code is not `(n_samples, code_size)` of finite numbers, or a column is missing.
         """
         scaled = _apply(self.model.decoder, _checked(code, self.code_names, self.model.layer_sizes[-1], "code"))
-        return self.scaling.inverse(scaled).astype(np.float32)
+        return self.scaling.inverse(scaled, out=scaled)
 
     def reconstruct(self, x: Num[np.ndarray, "samples features"] | DataFrame) -> Float[np.ndarray, "samples features"]:
         """`decode(encode(x))`."""
@@ -92,11 +96,23 @@ def _checked(values: Any, names: Sequence[str] | None, n_columns: int, argument:
     return array
 
 
+def _copy(rows: np.ndarray, out: np.ndarray) -> None:
+    out[...] = rows
+
+
 @torch.no_grad()
-def _apply(module: torch.nn.Module, rows: np.ndarray) -> Float[np.ndarray, "samples out"]:
+def _apply(
+    module: torch.nn.Module, rows: np.ndarray, scale: Callable[[np.ndarray, np.ndarray], object] = _copy
+) -> Float[np.ndarray, "samples out"]:
+    """What a module gives for rows, float32; `scale` writes a batch of them, scaled, into an array of its own."""
     dtype = next(module.parameters()).dtype
-    batches = (torch.from_numpy(rows[start : start + _ROWS]).to(dtype) for start in range(0, len(rows), _ROWS))
-    return np.concatenate([module(batch).float().numpy() for batch in batches])
+    results = []
+    for start in range(0, len(rows), ROWS_PER_PASS):
+        part = rows[start : start + ROWS_PER_PASS]
+        batch = torch.empty(part.shape, dtype=dtype)  # torch's own memory: a product may depend on how it is aligned
+        scale(part, batch.numpy())
+        results.append(module(batch).float().numpy())
+    return results[0] if len(results) == 1 else np.concatenate(results)
 
 
 def save_model(directory: str | Path, trained: TrainedAutoencoder) -> None:

@@ -1,15 +1,18 @@
 """Files and folders of every kind -> `Samples`, checked to be finite numbers in two dimensions."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ae_model.array_blocks import array_blocks, npy_blocks
 from ae_model.array_files import read_npy, read_npz
 from ae_model.columns import column_positions
 from ae_model.errors import UserError
-from ae_model.image_folders import read_images
-from ae_model.samples import Samples
+from ae_model.image_folders import image_blocks, read_images
+from ae_model.samples import SampleBlocks, Samples
+from ae_model.table_blocks import csv_blocks, parquet_blocks
 from ae_model.table_files import read_csv, read_parquet
 
 
@@ -32,10 +35,8 @@ def read_samples(
     Raises:
         UserError: If it is missing, unreadable, or holds anything but finite numbers; the message names the place.
     """
-    path = Path(source)
-    suffix = "folder" if path.is_dir() else path.suffix.lower()
-    if not os.path.exists(path):  # unlike Path.exists, false for a name that no file can have
-        raise UserError(f"{path}: no such file or folder. Check the path.")
+    path = _existing(source)
+    suffix = _kind(path)
     if label_column is not None and suffix in ("folder", ".npy", ".npz"):
         raise UserError(
             f"{path}: label_column is for .csv and .parquet files alone. Leave it out.", argument="label_column"
@@ -53,7 +54,55 @@ def read_samples(
             return read_csv(path, label_column, features, header)
         case ".parquet":
             return read_parquet(path, label_column, features)
-    raise UserError(f"{path}: the suffix must be .npy, .npz, .csv or .parquet. Convert the file to one of these.")
+    raise _unknown(path)
+
+
+def read_blocks(source: str | Path, features: Sequence[str] | None, n_rows: int) -> SampleBlocks:
+    """Read what `read_samples` reads in parts of `n_rows` rows, so that it need not fit into memory (an .npz must).
+
+    Every sample comes, also those of a test split: of an .npz `x`, then `x_test`; of a folder train/, then test/.
+
+    Args:
+        source: Path of the file or folder; "-" is standard input, from which a CSV text is read.
+        features: Columns to read, in this order, of what has names; all if None.
+        n_rows: Rows of a block, >= 1.
+
+    Raises:
+        UserError: As `read_samples`, at once or when the block is read in which the error lies.
+    """
+    if str(source) == "-":
+        return csv_blocks(sys.stdin.buffer, features, n_rows)
+    path = _existing(source)
+    match _kind(path):
+        case "folder":
+            return image_blocks(path, n_rows)
+        case ".npy":
+            return npy_blocks(path, n_rows)
+        case ".npz":
+            samples = _by_name(path, read_npz(path), features)
+            if samples.test_values is None:
+                return array_blocks([samples.values], n_rows)
+            note = f"{path.name}: its x_test is taken too, after its x"
+            return array_blocks([samples.values, samples.test_values], n_rows, (note,))
+        case ".csv":
+            return csv_blocks(path, features, n_rows)
+        case ".parquet":
+            return parquet_blocks(path, features, n_rows)
+    raise _unknown(path)
+
+
+def _existing(source: str | Path) -> Path:
+    if not os.path.exists(source):  # unlike Path.exists, false for a name that no file can have
+        raise UserError(f"{source}: no such file or folder. Check the path.")
+    return Path(source)
+
+
+def _kind(path: Path) -> str:
+    return "folder" if path.is_dir() else path.suffix.lower()
+
+
+def _unknown(path: Path) -> UserError:
+    return UserError(f"{path}: the suffix must be .npy, .npz, .csv or .parquet. Convert the file to one of these.")
 
 
 def _by_name(path: Path, samples: Samples, features: Sequence[str] | None) -> Samples:

@@ -1,6 +1,6 @@
 """The affine map between the data's own units and those that models are trained in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ SCALING_NAMES = ("range", "standard", "robust", "none")
 """Each feature's range to [-1, 1]; to mean 0 and standard deviation 1; to median 0 and interquartile range 1; as is."""
 _BLOCK = 2**19
 """Values that are taken to float64 at a time: 4 MiB, however large the array is."""
+_IN_CACHE = 2**14
+"""Values that are scaled at a time: 128 KiB in float64."""
 _MAX_ROUNDING = 0.01
 """What the rounding of a constant feature may be at most, in scaled units, in which others have a spread of 1."""
 
@@ -25,16 +27,38 @@ class Scaling:
     shift: Float[np.ndarray, " features"]
     """What is added, in scaled units, float64."""
 
-    def transform(self, values: Num[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
-        """`values` in scaled units, float64."""
-        scaled: np.ndarray = values * self.scale
-        scaled += self.shift  # in place: the arrays can be large
-        return scaled
+    def transform(
+        self, values: Num[np.ndarray, "samples features"], out: Float[np.ndarray, "samples features"] | None = None
+    ) -> Float[np.ndarray, "samples features"]:
+        """`values` in scaled units, computed in float64.
 
-    def inverse(self, scaled: Float[np.ndarray, "samples features"]) -> Float[np.ndarray, "samples features"]:
-        """`scaled` in the data's own units."""
-        values: np.ndarray = (scaled - self.shift) / self.scale
-        return values
+        Args:
+            values: Samples in the data's own units.
+            out: Where the result goes, rounded to its type; a new array of float64 if None.
+        """
+        out = np.empty(values.shape) if out is None else out
+        for rows in _few_rows(values):
+            scaled = values[rows] * self.scale
+            scaled += self.shift
+            out[rows] = scaled
+        return out
+
+    def inverse(
+        self, scaled: Float[np.ndarray, "samples features"], out: Float[np.ndarray, "samples features"] | None = None
+    ) -> Float[np.ndarray, "samples features"]:
+        """`scaled` in the data's own units, computed in float64; `out` as in `transform`."""
+        out = np.empty(scaled.shape) if out is None else out
+        for rows in _few_rows(scaled):
+            values = scaled[rows] - self.shift
+            values /= self.scale
+            out[rows] = values
+        return out
+
+
+def _few_rows(values: np.ndarray) -> Iterator[slice]:
+    """All rows, a few at a time: what is computed from these stays in a core's cache."""
+    step = max(_IN_CACHE // values.shape[1], 1)
+    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def fit_scaling(

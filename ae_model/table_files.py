@@ -83,13 +83,13 @@ def _from_table(
     path: Path, table: "pyarrow.Table", label_column: str | None, features: Sequence[str] | None
 ) -> Samples:
     columns, notes = table.column_names, []
-    rows = [name for name in (*columns[:1], *columns[-1:]) if name in _ROW_NAMES and name != label_column]
-    if rows and len(columns) > 1:
+    rows = row_names_column(columns, label_column)
+    if rows is not None:
         notes.append(f"{path.name}: the column without a name is taken for the rows' names, not for a feature")
-        columns = [name for name in columns if name != rows[0]]
+        columns = [name for name in columns if name != rows]
     names = feature_columns(str(path), columns, table.num_rows, label_column, features)
     labels = None if label_column is None else _labels(path, label_column, table[label_column])
-    values = np.stack([_numbers(path, name, table[name]) for name in names], axis=1)
+    values = np.stack([numbers_of(str(path), name, table[name]) for name in names], axis=1)
     return Samples(
         values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names), notes=tuple(notes)
     )
@@ -103,27 +103,57 @@ def _labels(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray
             f"{path}: label_column = {name!r} must hold one label in each row, but holds {column.type}. Name another.",
             argument="label_column",
         )
-    return np.array(_cells(path, column))
+    return np.array(cells_of(str(path), column))
 
 
-def _numbers(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray:
+def row_names_column(columns: Sequence[str], label_column: str | None = None) -> str | None:
+    """The column that holds the rows' names, if one at the edge is called as pandas calls its index."""
+    found = [name for name in (*columns[:1], *columns[-1:]) if name in _ROW_NAMES and name != label_column]
+    return found[0] if found and len(columns) > 1 else None
+
+
+def numbers_of(place: str, name: str, column: "pyarrow.ChunkedArray", first_row: int = 0) -> np.ndarray:
+    """The cells of a column as numbers.
+
+    Args:
+        place: What messages begin with.
+        name: The column's name.
+        column: Its cells.
+        first_row: The number of its first row, where these are a part of all.
+
+    Raises:
+        UserError: If a cell is missing or no number; the message names its row, counted from 0.
+    """
     import pyarrow
 
     kind = column.type
     if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind) or pyarrow.types.is_boolean(kind):
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
-            raise UserError(
-                f"{path}: row {row} (counted from 0), column {name!r}: a value is missing. Fill or remove it."
-            )
+        refuse_missing(place, name, column, first_row)
         return np.asarray(column.to_pylist() if pyarrow.types.is_boolean(kind) else column.to_numpy())
-    return numbers_from_cells(str(path), name, _cells(path, column))
+    return numbers_from_cells(place, name, cells_of(place, column), first_row)
 
 
-def _cells(path: Path, column: "pyarrow.ChunkedArray") -> list[Any]:
-    """The cells of a column as Python's objects."""
+def refuse_missing(place: str, name: str, column: "pyarrow.ChunkedArray", first_row: int = 0) -> None:
+    """Check that a column has a value in each row; the arguments are those of `numbers_of`.
+
+    Raises:
+        UserError: If one is missing; the message names its row, counted from 0.
+    """
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise UserError(
+            f"{place}: row {first_row + row} (counted from 0), column {name!r}: a value is missing. Fill or remove it."
+        )
+
+
+def cells_of(place: str, column: "pyarrow.ChunkedArray") -> list[Any]:
+    """The cells of a column as Python's objects.
+
+    Raises:
+        UserError: If a cell cannot be one; the message begins with `place`.
+    """
     try:
         cells: list[Any] = column.to_pylist()
     except (ValueError, OverflowError, LookupError) as error:  # text that is not UTF-8, impossible dates, ...
-        raise unreadable(path, error) from error
+        raise unreadable(place, error) from error
     return cells

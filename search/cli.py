@@ -34,8 +34,15 @@ SettingsFile = Annotated[
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="A search's directory, such as results/digits.")]
 Directories = Annotated[list[Path], typer.Argument(metavar="DIR", help="The directories of one or several searches.")]
 ModelDirectory = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A model's directory: results/digits/best.")]
-InputFile = Annotated[Path, typer.Argument(metavar="INPUT", help=".npy, .npz, .csv, .parquet or a folder of images.")]
-OutputFile = Annotated[Path, typer.Argument(metavar="OUTPUT", help=".npy, .csv or .parquet; replaced if it exists.")]
+InputFile = Annotated[
+    str, typer.Argument(metavar="INPUT", help=".npy, .npz, .csv, .parquet or a folder of images; - reads CSV.")
+]
+OutputFile = Annotated[
+    str, typer.Argument(metavar="OUTPUT", help=".npy, .csv or .parquet, replaced if it exists; - writes CSV.")
+]
+SampleOutput = Annotated[
+    str, typer.Argument(metavar="OUTPUT", help="As of encode; of images also FOLDER/, for PNG files.")
+]
 Source = Annotated[
     str | None,
     typer.Option("--data", metavar="SOURCE", help="digits, mnist, fashion-mnist, kmnist, cifar10, a file or a folder."),
@@ -272,13 +279,13 @@ def encode(model_dir: ModelDirectory, source: InputFile, output: OutputFile) -> 
 
 
 @app.command()
-def decode(model_dir: ModelDirectory, source: InputFile, output: OutputFile) -> None:
+def decode(model_dir: ModelDirectory, source: InputFile, output: SampleOutput) -> None:
     """Write the samples that codes stand for."""
     _convert("decode", model_dir, source, output)
 
 
 @app.command()
-def reconstruct(model_dir: ModelDirectory, source: InputFile, output: OutputFile) -> None:
+def reconstruct(model_dir: ModelDirectory, source: InputFile, output: SampleOutput) -> None:
     """Write the reconstructions of samples."""
     _convert("reconstruct", model_dir, source, output)
 
@@ -379,8 +386,9 @@ def _texts(given: dict[str, str | None]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
-def _convert(operation: str, model_dir: Path, source: Path, output: Path) -> None:
+def _convert(operation: str, model_dir: Path, source: str, output: str) -> None:
     from search.conversion import convert
 
-    shape = convert(operation, model_dir, source, output)  # type: ignore[arg-type]  # one of the three above
-    print(f"{output}: {shape[0]} rows, {shape[1]} columns")
+    shape = convert(operation, model_dir, source, output, verbose=True)  # type: ignore[arg-type]  # one of the three above
+    if output != "-":  # where the rows are
+        print(f"{output}: {shape[0]} rows, {shape[1]} columns")

@@ -28,6 +28,7 @@ SMALL = {
     "pruned_search.py": "--only iris --seeds 0 --epochs 6",
     "no_structure.py": "--seeds 0 --steps 20",
     "smallest_code.py": "--kinds linear --dimensions 3 --seeds 0 --steps 20",
+    "streaming.py": "--rows 3000 --repeats 1",
     "gpu_check.py": "--epochs 1 --no-tests",
     "tpe_against_random.py": "--seeds 1",
 }

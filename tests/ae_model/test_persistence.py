@@ -22,6 +22,7 @@ from ae_model import (
     save_model,
 )
 from ae_model.pca import fit_baseline, fit_pca
+from ae_model.persistence import ROWS_PER_PASS
 
 VALUES = (np.random.default_rng(3).normal(size=(30, 6)) * [1, 2, 3, 1e3, 1e-3, 0] + 5).astype(np.float32)
 
@@ -345,3 +346,17 @@ def test_scaling_is_kept_in_float64(directory: Path) -> None:
     """Float32 would lose digits of features far from 0."""
     scaling: Scaling = load_model(directory).scaling
     assert scaling.scale.dtype == scaling.shift.dtype == np.float64
+
+
+def test_parts_give_what_the_whole_gives() -> None:
+    """Codes and reconstructions of parts of ROWS_PER_PASS rows are those of all rows, to the bit."""
+    trained = TrainedAutoencoder(
+        model=SymmetricAutoencoder((37, 50, 5), generator=torch.Generator().manual_seed(0)).eval(),
+        scaling=Scaling(scale=np.linspace(0.1, 3, 37), shift=np.linspace(-1, 1, 37)),
+        metadata={},
+    )
+    x = np.random.default_rng(0).normal(size=(2 * ROWS_PER_PASS + 11, 37)).astype(np.float32)
+    starts = range(0, len(x), ROWS_PER_PASS)
+    for function in (trained.encode, trained.reconstruct):
+        parts = [function(x[start : start + ROWS_PER_PASS]) for start in starts]
+        np.testing.assert_array_equal(np.concatenate(parts), function(x))

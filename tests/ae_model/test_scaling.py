@@ -143,3 +143,16 @@ def test_a_kind_that_is_none() -> None:
     ) as caught:
         fit_scaling(np.ones((2, 2)), scaling="minmax")
     assert caught.value.argument == "scaling"
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
+def test_many_rows_are_scaled_as_all_at_once(dtype: type) -> None:
+    """A few rows at a time, into an array of another type: NumPy's numbers for the whole, to the bit."""
+    values = np.random.default_rng(0).integers(0, 255, (1001, 300)).astype(dtype)
+    scaling = Scaling(scale=np.linspace(0.01, 3, 300), shift=np.linspace(-1, 1, 300))
+    out = np.empty(values.shape, np.float32)
+    assert scaling.transform(values, out=out) is out
+    np.testing.assert_array_equal(out, (values * scaling.scale + scaling.shift).astype(np.float32))
+    np.testing.assert_array_equal(scaling.inverse(values.astype(np.float64)), (values - scaling.shift) / scaling.scale)
+    scaling.inverse(out, out=out)
+    np.testing.assert_allclose(out, values, rtol=1e-4, atol=1e-3)

@@ -143,7 +143,9 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert convert("encode", tmp_path / "model", tmp_path / "images", tmp_path / "codes.npy") == (3, 2)
     np.testing.assert_allclose(np.load(tmp_path / "codes.npy"), trained.encode(pixels))
     convert("reconstruct", tmp_path / "model", tmp_path / "images", tmp_path / "x.csv")
-    assert list(pd.read_csv(tmp_path / "x.csv").columns) == [f"f{i}" for i in range(6)]
+    table = pd.read_csv(tmp_path / "x.csv")
+    assert list(table.columns) == ["file", *(f"f{i}" for i in range(6))]
+    assert list(table["file"]) == ["0.png", "1.png", "2.png"]
 
 
 def test_an_output_is_replaced(model_dir: Path, tmp_path: Path) -> None:
@@ -160,7 +162,12 @@ def test_an_output_is_replaced(model_dir: Path, tmp_path: Path) -> None:
     ("operation", "source", "output", "words"),
     [
         ("encode", "x.csv", "codes.txt", r"codes\.txt: the suffix of OUTPUT must be \.npy, \.csv or \.parquet"),
-        ("encode", "x.csv", "nowhere/codes.csv", r"codes\.csv: cannot be written \(.*nowhere.*Give another OUTPUT"),
+        (
+            "encode",
+            "x.csv",
+            "nowhere/codes.csv",
+            r"nowhere/codes\.csv: cannot be written \(No such file .*Give another OUTPUT",
+        ),
         ("encode", "none.csv", "codes.csv", r"none\.csv: no such file"),
         ("encode", "x.xlsx", "codes.csv", r"x\.xlsx: the suffix must be \.npy"),
         ("encode", "less.csv", "codes.csv", r"less\.csv: the column 'shoe size' is missing"),

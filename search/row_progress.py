@@ -1,0 +1,53 @@
+"""How many rows have been converted, on a terminal."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_PATIENCE_S = 1.0
+"""What is done sooner needs no bar."""
+
+
+def say(notes: Iterable[str]) -> None:
+    """Print each on a line of standard error."""
+    for note in notes:
+        Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def row_progress(n_rows: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error that is told how many more rows are done; it appears after a second, on a terminal.
+
+    Args:
+        n_rows: How many there are; None if nobody knows.
+    """
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("rows"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,  # which may be the output
+        redirect_stderr=False,
+    )
+    task = progress.add_task("", total=n_rows)
+    begun = time.monotonic()
+    is_shown = False
+
+    def advance(n: int) -> None:
+        nonlocal is_shown
+        progress.advance(task, n)
+        if console.is_terminal and not is_shown and time.monotonic() - begun > _PATIENCE_S:
+            progress.start()
+            is_shown = True
+
+    try:
+        yield advance
+    finally:
+        if is_shown:
+            progress.stop()
