@@ -12,6 +12,7 @@ from jaxtyping import Num
 
 from ae_model.arrays import samples_from_arrays
 from ae_model.errors import UserError
+from ae_model.inliers import only_inliers
 from ae_model.named_sources import NAMED_SOURCES, read_named
 from ae_model.readers import read_samples
 from ae_model.samples import Samples
@@ -53,6 +54,7 @@ def load_dataset(
     test_fraction: float = 0.2,
     max_samples: int | None = None,
     label_column: str | None = None,
+    inlier_labels: Sequence[object] | None = None,
     features: Sequence[str] | None = None,
     header: bool | None = None,
     seed: int = 0,
@@ -67,6 +69,7 @@ def load_dataset(
         test_fraction: Part of the samples that becomes the test split where the source has none of its own, in (0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a table that holds labels, not a feature.
+        inlier_labels: Labels of the samples to take, where others are anomalies; all if None.
         features: Columns of a table to read, in this order; all but the label column if None.
         header: Whether the first line of a .csv file names the columns; if None, what the line and those below it
             suggest, and `Dataset.notes` says so where it might have been either.
@@ -81,6 +84,8 @@ def load_dataset(
     """
     _check_max_samples(max_samples)
     samples = _read(str(source), Path(data_dir), download, label_column, features, header)
+    if inlier_labels is not None:
+        samples = only_inliers(samples, str(source), inlier_labels)
     return _split(
         samples, str(source), source_name(source), test_fraction=test_fraction, max_samples=max_samples, seed=seed
     )
@@ -96,6 +101,7 @@ def dataset_from_arrays(
     test_fraction: float = 0.2,
     max_samples: int | None = None,
     label_column: str | None = None,
+    inlier_labels: Sequence[object] | None = None,
     image_shape: Sequence[int] | None = None,
     value_range: tuple[float, float] | None = None,
     feature_names: Sequence[str] | None = None,
@@ -112,6 +118,7 @@ def dataset_from_arrays(
         test_fraction: Part of `x` that becomes the test split if `test` is None, in (0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a DataFrame that holds labels, not a feature.
+        inlier_labels: Labels of the samples to take, where others are anomalies; all if None.
         image_shape: `(height, width)` or `(height, width, channels)` where the samples are flattened images.
         value_range: Lowest and highest possible value where the data has such limits by its nature; 0 and 255 for
             uint8 images.
@@ -142,6 +149,8 @@ def dataset_from_arrays(
         value_range=value_range,
         feature_names=feature_names,
     )
+    if inlier_labels is not None:
+        samples = only_inliers(samples, name, inlier_labels)
     return _split(samples, name, name, test_fraction=test_fraction, max_samples=max_samples, seed=seed)
 
 

@@ -53,7 +53,7 @@ def write_csv(file: IO[bytes], blocks: Iterable[Block], columns: Sequence[str], 
     from pyarrow import csv as arrow_csv
 
     options = arrow_csv.WriteOptions(include_header=False)
-    header: bytes | None = _header_line([*([] if names_are is None else [names_are]), *columns])
+    header: bytes | None = header_line([*([] if names_are is None else [names_are]), *columns])
     for block in blocks:
         if header is not None:  # not before the first block has been read: what is wrong with it comes first
             file.write(header)
@@ -61,7 +61,8 @@ def write_csv(file: IO[bytes], blocks: Iterable[Block], columns: Sequence[str], 
         arrow_csv.write_csv(_table(block, columns, names_are), file, options)
 
 
-def _header_line(names: Sequence[str]) -> bytes:
+def header_line(names: Sequence[str]) -> bytes:
+    """The first line of a CSV file."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(names)
     return line.getvalue().encode()

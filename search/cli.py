@@ -291,6 +291,26 @@ def reconstruct(model_dir: ModelDirectory, source: InputFile, output: SampleOutp
 
 
 @app.command()
+def score(
+    model_dir: ModelDirectory,
+    source: InputFile,
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help=".csv or .parquet, replaced if it exists; - writes CSV.")
+    ],
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Part of usual rows that may give an alarm, in (0, 1).  [default: 0.01]"),
+    ] = None,
+) -> None:
+    """Write how unusual samples are: errors, p-values, alarms, and the features they come from."""
+    from search import score as score_
+    from search.score_text import score_text
+
+    found = score_(model_dir, source, output, false_alarm_rate=false_alarm_rate, verbose=True)
+    print(score_text(found, output), file=sys.stderr if output == "-" else None)
+
+
+@app.command()
 def export(
     model_dir: ModelDirectory,
     output_dir: Annotated[

@@ -15,7 +15,7 @@ from rich.console import Console
 from ae_model.errors import UserError
 from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING, STOPPED
 from search.ledger_file import is_running
-from search.paired_test import SIGNIFICANCE, verdict
+from search.paired_test import SIGNIFICANCE, p_value_text, verdict
 from search.several_searches import Directories, of_searches
 from search.tables import ROUNDING, configuration_labels, load_epochs, load_trials
 from search.trial_query import check_column, rows_where
@@ -116,9 +116,8 @@ def _pca_verdict(selection: "Selection") -> str:
         return ""
     if p_value == 1:
         return ", the same"
-    sure = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
     word = verdict(-difference, p_value, "cannot be told apart")
-    return f", {word if p_value > SIGNIFICANCE else f'significantly {word}'} ({sure})"
+    return f", {word if p_value > SIGNIFICANCE else f'significantly {word}'} ({p_value_text(p_value)})"
 
 
 def _bars_overlap(selection: "Selection", trials: pd.DataFrame) -> bool:

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +15,7 @@ from ae_model.samples import Block, SampleBlocks
 from search.block_files import write_csv, write_names, write_npy, write_parquet
 from search.files import replace_file
 from search.image_files import write_images
-from search.row_progress import row_progress, say
+from search.row_progress import rows_done, say
 
 Operation = Literal["encode", "decode", "reconstruct"]
 _SUFFIXES = (".npy", ".csv", ".parquet")
@@ -66,8 +65,7 @@ def convert(
     columns = trained.code_names if operation == "encode" else _sample_names(trained)
     notes = list(samples.notes)
     n_written = 0
-    bar = row_progress(samples.n_samples) if verbose and not _shares_the_terminal(kind) else nullcontext(_no_bar)
-    with bar as advance:
+    with rows_done(samples.n_samples, kind, verbose) as advance:
 
         def results() -> Iterator[Block]:
             nonlocal n_written
@@ -194,12 +192,3 @@ def _keeping_names(blocks: Iterable[Block], names: list[Sequence[str]]) -> Itera
 def _is_of_names(path: Path) -> bool:
     with path.open("rb") as file:
         return file.readline(10).rstrip(b"\n") in (b"file", b"row")
-
-
-def _shares_the_terminal(kind: str) -> bool:
-    """Whether a bar would stand among the rows."""
-    return kind == "-" and sys.stdout is not None and sys.stdout.isatty()
-
-
-def _no_bar(n_rows: int) -> None:
-    """Nothing."""

@@ -21,6 +21,11 @@ _ZERO = 1e-12
 """An MSE of data in [-1, 1] that is rounding alone."""
 
 
+def p_value_text(p_value: float) -> str:
+    """A p-value as sentences show it."""
+    return "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
+
+
 def corrected_p_value(differences: Float[np.ndarray, " n"], repeats: int = 1) -> float:
     """Two-sided p-value of the mean of paired differences between two configurations over the same folds.
 

@@ -143,6 +143,7 @@ def load_data(settings: SearchSettings, given: object = None, features: Sequence
         "test_fraction": data.test_fraction,
         "max_samples": data.max_samples,
         "label_column": data.label_column,
+        "inlier_labels": data.inlier_labels,
         "seed": settings.seed,
     }
     try:

@@ -4,7 +4,7 @@ import html
 import math
 from typing import TYPE_CHECKING
 
-from search.paired_test import SIGNIFICANCE, verdict
+from search.paired_test import SIGNIFICANCE, p_value_text, verdict
 from search.trials_table import mse_text
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _beside_pca(s: "Selection") -> str:
         return ": the same"
     word = verdict(s.pca_difference, s.pca_p_value, "cannot be told apart")
     word = f"the winner is significantly {word}" if s.pca_p_value <= SIGNIFICANCE else word
-    return f": {word} ({'p < 0.0001' if s.pca_p_value < 0.0001 else f'p = {s.pca_p_value:.2g}'})"
+    return f": {word} ({p_value_text(s.pca_p_value)})"
 
 
 def _test_text(e: "Evaluation") -> str:

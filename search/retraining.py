@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -11,7 +10,6 @@ from ae_model.arithmetic import arithmetic
 from ae_model.arrays import DataFrame
 from ae_model.data import Dataset
 from ae_model.errors import UserError
-from ae_model.folds import make_folds
 from ae_model.named_sources import NAMED_SOURCES
 from ae_model.pca import fit_baseline
 from ae_model.persistence import TrainedAutoencoder, load_model, save_model
@@ -21,13 +19,14 @@ from search.cross_validated import CrossValidated
 from search.files import replace_file
 from search.identity import VERSION_1
 from search.ledger_file import lock
-from search.ledger_reader import read_configurations, read_out_of_fold, read_value
+from search.ledger_reader import read_configurations, read_value
 from search.model_card import write_card
 from search.plan import load_data
 from search.selection import Rule, Selection, select, select_again
 from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.tables import load_trials
+from search.usual_errors import write_usual_errors
 
 _OF_THE_MODEL = ("layer_sizes", "hidden_activation", "code_activation", "output_activation")
 """What a model directory says of a configuration by itself."""
@@ -75,13 +74,16 @@ def retrain(
     if isinstance(data, str | Path):  # the model says where the samples are now
         source = str(data) if str(data) in NAMED_SOURCES else str(Path(data).expanduser().resolve())
         settings = _with_data(settings, source=source)
-    dataset = load_data(_with_data(settings, label_column=None) if _lacks_labels(settings, data) else settings, data)
+    if _lacks_labels(settings, data):
+        settings = _with_data(settings, label_column=None, inlier_labels=None)
+    dataset = load_data(settings, data)
     _check_same_data(directory, dataset)
     trials = load_trials(directory)
     with lock(directory, "retraining.lock"):  # two at once would write into one another's files
         _train(directory, dataset, settings, trial, epochs, target)
         row = trials[trials["trial_id"] == trial].iloc[0]
         CrossValidated.of(row, settings.search.n_splits).write(target)  # also where it was repeated meanwhile
+        write_usual_errors(directory, trial, settings.search.n_splits, settings.seed, target)
         write_card(target)
     return target
 
@@ -129,7 +131,6 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
         for path in target.glob(pattern):
             path.unlink()  # it is of the model that was here before
     save_model(target, trained)
-    _write_out_of_fold(directory, trial, epochs, dataset, settings, target)
     steps = pd.DataFrame(
         {
             "step": range(1, losses.size + 1),
@@ -138,20 +139,6 @@ def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: s
         }
     )
     replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
-
-
-def _write_out_of_fold(
-    directory: Path, trial: str, epochs: int, dataset: Dataset, settings: SearchSettings, target: Path
-) -> None:
-    """The errors of the development rows by the folds' models, where the search has kept them for this epoch."""
-    kept = read_out_of_fold(directory, trial)
-    if kept is None or kept.epoch != epochs:
-        return
-    fold = np.empty(len(dataset.development), np.int64)
-    for number, one in enumerate(make_folds(len(fold), settings.search.n_splits, settings.seed)):
-        fold[one.validation] = number
-    table = pd.DataFrame({"row": range(len(fold)), "fold": fold, "mse": kept.mse})
-    replace_file(target / "out_of_fold.csv", lambda path: table.to_csv(path, index=False))
 
 
 def is_trained(target: Path, *, trial_id: str, epochs: int, seed: int, dataset: Dataset) -> bool:

@@ -1,8 +1,9 @@
 """How many rows have been converted, on a terminal."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -15,6 +16,18 @@ def say(notes: Iterable[str]) -> None:
     """Print each on a line of standard error."""
     for note in notes:
         Console(stderr=True, highlight=False).print(note, markup=False, soft_wrap=True)
+
+
+def rows_done(n_rows: int | None, output: str, verbose: bool) -> AbstractContextManager[Callable[[int], None]]:
+    """`row_progress`, or nothing where none is wanted, or a bar would stand among the rows.
+
+    Args:
+        n_rows: How many there are; None if nobody knows.
+        output: Where the rows go; "-" is standard output.
+        verbose: Whether it is wanted.
+    """
+    is_among_rows = output == "-" and sys.stdout is not None and sys.stdout.isatty()
+    return row_progress(n_rows) if verbose and not is_among_rows else nullcontext(lambda _: None)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from search.paired_test import p_value_text
 from search.searches_compared import (
     SAME,
     TIED,
@@ -109,7 +110,7 @@ def _pair_line(pair: PairedComparison) -> str:
     if pair.verdict == SAME:
         return f"{both} are the same: their best trials differ in none of {folds}."
     difference, low, high, p_value = (_number(v) for v in (pair.difference, pair.low, pair.high, pair.p_value))
-    sure = f"p {'< 0.0001' if p_value < 0.0001 else f'= {p_value:.2g}'}, over {folds}"
+    sure = f"{p_value_text(p_value)}, over {folds}"
     if pair.verdict == TIED:
         return f"{both} {TIED}: difference {difference:+.3g}, 95 % interval {low:+.3g} to {high:+.3g} ({sure})."
     how = "lower" if difference < 0 else "higher"

@@ -118,6 +118,8 @@ class DataSettings(_Section):
     """Upper limit for the number of development samples."""
     label_column: str | None = None
     """The column of a table that is a label, not a feature."""
+    inlier_labels: _Listed[StrictBool | str | int | float] | None = None
+    """Labels of the samples to search, where samples with others are anomalies; all samples if missing."""
     header: StrictBool | None = None
     """Whether the first line of a .csv file names the columns; decided by what it holds, if missing."""
     scaling: Literal["range", "standard", "robust", "none"] | None = None

@@ -10,7 +10,7 @@ from scipy import special
 from search.advice import advise
 from search.console import beside_validation_text, evaluation_text
 from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING
-from search.paired_test import SIGNIFICANCE
+from search.paired_test import SIGNIFICANCE, p_value_text
 from search.report.facts import Facts
 from search.settings import ARRAY_SOURCE
 from search.smallest_code_record import percent, smallest_code_lines
@@ -166,7 +166,7 @@ def _beside_pca(difference: float | None, pca: float, p_value: float | None) -> 
         return ""
     if p_value == 1:
         return "the winner is PCA itself"
-    sure = "p < 0.0001" if p_value < 0.0001 else f"p = {p_value:.2g}"
+    sure = p_value_text(p_value)
     if p_value > SIGNIFICANCE:
         return f"cannot be told apart ({sure})"
     return f"the winner has {abs(difference) / pca:.0%} {'less' if difference < 0 else 'more'} ({sure})".replace(

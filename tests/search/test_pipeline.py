@@ -82,6 +82,7 @@ def _what_was_found(directory: Path) -> dict[str, object]:
     """All that a search finds out before it looks at the test rows: tables without times and hosts, and the model."""
     timeless = ["fit_seconds", "host"]
     model = load_model(directory / "best")
+    out_of_fold = directory / "best" / "out_of_fold.csv"
     return {
         "trials": load_trials(directory).drop(columns=timeless).to_csv(),
         "folds": (directory / "folds.csv").read_bytes(),
@@ -90,7 +91,7 @@ def _what_was_found(directory: Path) -> dict[str, object]:
         "selection": (directory / "selection.json").read_bytes(),
         "weights": (directory / "best" / "model.safetensors").read_bytes(),
         "training": (directory / "best" / "training_loss.csv").read_bytes(),
-        "out of fold": (directory / "best" / "out_of_fold.csv").read_bytes(),
+        "out of fold": out_of_fold.read_bytes() if out_of_fold.is_file() else None,
         "scaling": (model.scaling.scale.tobytes(), model.scaling.shift.tobytes()),
     }
 
@@ -351,7 +352,8 @@ def test_running_again_makes_nothing_anew(search_copy: Path, settings: SearchSet
         path.unlink()
     run_search(settings, results_dir=search_copy.parent)
     changed = {path for path, time in times().items() if before[path] != time}
-    assert changed == {*missing, search_copy / "report.html"}, "the report shows the evaluation"
+    showing = search_copy / "report.html", search_copy / "best" / "README.md"
+    assert changed == {*missing, *showing}, "report and card show the evaluation"
 
 
 def test_a_wider_space_trains_only_what_is_new(search_copy: Path, settings: SearchSettings, local_ray: None) -> None:
@@ -591,7 +593,8 @@ def test_a_search_of_version_1_continues(local_ray: None, tmp_path: Path) -> Non
     assert (result.trials["status"] == "finished").all()
     assert result.trials["fit_seconds"].tolist()[:2] == before["fit_seconds"].tolist()[:2]
     now = run_search(settings, results_dir=tmp_path / "now")
-    assert _what_was_found(result.directory) == _what_was_found(now.directory)
+    found, expected = _what_was_found(result.directory), _what_was_found(now.directory)
+    assert found == expected | {"out of fold": None}, "its finished trials kept no errors"
     assert set(before["trial_id"]).isdisjoint(now.trials["trial_id"])
 
 
