@@ -18,6 +18,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from PIL import Image
 from training import environment
 
 from search.paired_test import SIGNIFICANCE, corrected_p_value
@@ -162,6 +163,10 @@ def publish(searches: Path, target: Path) -> None:
     runs = [path.read_text().splitlines() for path in (target / RUNS, searches / RUNS) if path.is_file()]
     (target / RUNS).write_text("\n".join(dict.fromkeys(chain(*runs))) + "\n")
     draw(target)
+    for path in target.rglob("*.png"):
+        with Image.open(path) as picture:
+            if picture.mode != "P":  # 256 colours are enough, and a third of the bytes
+                picture.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def winners(folder: Path) -> pd.DataFrame:

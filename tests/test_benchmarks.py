@@ -23,6 +23,8 @@ SMALL = {
     "end_to_end.py": SMALL_SEARCH,
     "ray_overhead.py": "--repeats 1 --counts 1 2",
     "default_quality.py": "--only iris --epochs 1",
+    "anomalies.py": "--only wine --splits 2",
+    "mnist_code.py": "--libraries ours PCA --epochs 1",
     "other_autoencoders.py": "--only iris --libraries MLPRegressor",
     "search_quality.py": "--only iris --seeds 0 --hidden 8 --epochs 6",
     "pruned_search.py": "--only iris --seeds 0 --epochs 6",
@@ -71,7 +73,7 @@ def test_a_command_runs(command: str, tmp_path: Path) -> None:
     if "cuda" in options and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     options += shlex.split(SMALL[script])
-    if script == "training.py":
+    if script in ("training.py", "mnist_code.py"):
         write_mnist(tmp_path)
         options += ["--data-dir", str(tmp_path)]
     raw = tmp_path / "raw.json"
