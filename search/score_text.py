@@ -46,4 +46,7 @@ def _drift_text(drift: Drift) -> str:
         f"errors {size} {'greater' if is_greater else 'smaller'} than in the search: a row here has the greater error "
         f"in {100 * drift.superiority:.0f} % of pairs ({p_value_text(drift.p_value)})"
     )
-    return text if is_greater else f"{text}; the model may have been trained on them"
+    if is_greater:
+        return text
+    why = "may have been trained on them" if far >= _SIZES[1][0] else "has seen more rows than those that are compared"
+    return f"{text}; the model {why}"
