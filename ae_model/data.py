@@ -26,7 +26,7 @@ class Dataset:
     development: Num[np.ndarray, "samples features"]
     """All rows that a search may see; uint8 or float32, read-only."""
     test: Num[np.ndarray, "test_samples features"]
-    """The rows that only the final evaluation reads."""
+    """The rows that only the final evaluation reads; none with a `test_fraction` of 0."""
     development_labels: np.ndarray | None = None
     """`(n_samples,)`; carried along, never trained on."""
     test_labels: np.ndarray | None = None
@@ -38,6 +38,11 @@ class Dataset:
 
     notes: tuple[str, ...] = ()
     """What was decided about the source where it could have been read otherwise, for its owner to check."""
+
+    @property
+    def n_test(self) -> int:
+        """The number of test samples."""
+        return len(self.test)
 
     def fingerprint(self) -> str:
         """A hash of the development rows and of their fixed range: equal for equal samples."""
@@ -66,7 +71,7 @@ def load_dataset(
             the path of a .npy, .npz, .csv or .parquet file or of a folder of images.
         data_dir: Where torchvision's data sets lie, in the layout torchvision gives them.
         download: Whether torchvision may download what is not there.
-        test_fraction: Part of the samples that becomes the test split where the source has none of its own, in (0, 1).
+        test_fraction: Part of the samples that becomes the test split where the source has none of its own, in [0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a table that holds labels, not a feature.
         inlier_labels: Labels of the samples to take, where others are anomalies; all if None.
@@ -76,7 +81,7 @@ def load_dataset(
         seed: The seed of the split and the draw.
 
     Returns:
-        The data set, with at least two development samples and one test sample.
+        The data set, with at least two development samples and, unless `test_fraction` is 0, one test sample.
 
     Raises:
         UserError: If the source is unknown, missing or unreadable, or a value is not a finite number; the message
@@ -115,7 +120,7 @@ def dataset_from_arrays(
         test: A test split of its own, of the same kind as `x`; a part of `x` is held out if None.
         labels: Labels `(n_samples,)` of `x`; carried along, never trained on.
         test_labels: Labels of `test`.
-        test_fraction: Part of `x` that becomes the test split if `test` is None, in (0, 1).
+        test_fraction: Part of `x` that becomes the test split if `test` is None, in [0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a DataFrame that holds labels, not a feature.
         inlier_labels: Labels of the samples to take, where others are anomalies; all if None.
@@ -126,7 +131,8 @@ def dataset_from_arrays(
         seed: The seed of the split and the draw.
 
     Returns:
-        The data set, with at least two development samples and one test sample. It shares no memory with `x`.
+        The data set, with at least two development samples and, unless `test_fraction` is 0, one test sample. It
+        shares no memory with `x`.
 
     Raises:
         UserError: If the arguments do not fit together, or a value is not a finite number; the message names row and
@@ -188,7 +194,9 @@ def _split(
 ) -> Dataset:
     values, labels = samples.values, samples.labels
     test, test_labels = samples.test_values, samples.test_labels
-    if test is None:
+    if test is None and test_fraction == 0:
+        test, test_labels = values[:0].copy(), None if labels is None else labels[:0]
+    elif test is None:
         if not math.isfinite(test_fraction):
             raise UserError(
                 f"test_fraction must lie between 0 and 1, but is {test_fraction}. Change it.", argument="test_fraction"

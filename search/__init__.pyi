@@ -8,6 +8,7 @@ from .pipeline import run_search as run_search
 from .retraining import retrain as retrain
 from .scoring import Score as Score
 from .scoring import score as score
+from .search_cv import AutoencoderSearchCV as AutoencoderSearchCV
 from .searches_compared import SearchesCompared as SearchesCompared
 from .searches_compared import compare_searches as compare_searches
 from .selection import Selection as Selection

@@ -225,15 +225,18 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         files = [("smallest_code.png ", "what each code size explains, beside PCA (also smallest_code.json)")]
     console.print(selection_text(result.selection, trials))
     console.print()
-    console.print(evaluation_text(result.evaluation))
-    console.print(beside_validation_text(result.selection, settings.search.n_splits, result.evaluation.mse))
+    if result.evaluation is None:
+        console.print("No test set: data.test_fraction is 0, and all rows were searched and trained on")
+    else:
+        console.print(evaluation_text(result.evaluation))
+        console.print(beside_validation_text(result.selection, settings.search.n_splits, result.evaluation.mse))
     console.print()
     for name, what in (
         *files,
         ("report.html       ", "all of it on one page, for any browser"),
         ("trials.csv        ", "one row per trial (also folds.csv, epochs.parquet)"),
         ("validation_mse.png", "the trials as a picture, beside PCA"),
-        ("best/             ", "the model, evaluation.json and pictures"),
+        ("best/             ", "the model, evaluation.json and pictures" if result.evaluation else "the model"),
     ):
         console.print(f"{directory}{os.sep}{name}  {what}")
     for advice in advise(result.trials, load_epochs(directory), result.selection, settings):

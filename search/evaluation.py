@@ -58,6 +58,11 @@ def evaluate_model(
     made_from = _made_from(trained, model_dir, data_dir)
     own = _own_data(trained, model_dir, made_from, data)
     name, samples = _everything(trained, made_from, data) if own is None else (own.name, _test_split(own))
+    if len(samples.values) == 0:
+        raise UserError(
+            f"{name} has no test set, since data.test_fraction is 0: all of it was searched. Evaluate the model on "
+            "other data (--data SOURCE)."
+        )
     n_features = trained.model.layer_sizes[0]
     if samples.values.shape[1] != n_features:
         raise UserError(

@@ -33,7 +33,8 @@ class SearchResult:
     selection: Selection
     model_dir: Path
     """The directory of the retrained winner."""
-    evaluation: "Evaluation"
+    evaluation: "Evaluation | None"
+    """None where nothing was held out: `data.test_fraction` is 0."""
 
     def _repr_html_(self) -> str:
         from search.result_html import result_html
@@ -81,9 +82,10 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
             else f"Keeping {selection.label} as it starts: no epoch is better by 1 %"
         )
     model_dir = retrain_and_draw(directory, data=dataset, selection=selection)
-    evaluation = _evaluation(model_dir, dataset)
+    evaluation = _evaluation(model_dir, dataset) if dataset.n_test else None
     page = directory / "report.html"
-    if not is_current(page, directory / "trials.csv", directory / "selection.json", model_dir / "evaluation.json"):
+    last = model_dir / ("model.json" if evaluation is None else "evaluation.json")
+    if not is_current(page, directory / "trials.csv", directory / "selection.json", last):
         from search.report import write_report
 
         try:

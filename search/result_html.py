@@ -20,7 +20,7 @@ def result_html(result: "SearchResult") -> str:
         ("winner", f"{s.label} (trial {s.trial_id}, rule {s.rule!r}, epoch {s.best_epoch})"),
         ("validation", f"MSE {mse_text(s.val_mse_mean)} ± {mse_text(s.val_mse_se)}, FVE {s.val_fve_mean:.3f}"),
         ("PCA", f"MSE {mse_text(s.pca_val_mse_mean)} with as many components{_beside_pca(s)}"),
-        ("test set", _test_text(e)),
+        ("test set", "" if e is None else _test_text(e)),
         ("tied with", _tied_text(s)),
         ("files", str(result.directory)),
     ]

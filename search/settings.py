@@ -112,8 +112,9 @@ class DataSettings(_Section):
     """Where torchvision's data sets lie."""
     download: StrictBool = True
     """Whether torchvision may download what is not there."""
-    test_fraction: _Fraction = 0.2
-    """The part of the samples that is held out as the test set, where the source has no test split of its own."""
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """The part of the samples that is held out as the test set, where the source has no test split of its own; with 0
+    all are searched, and the winner is not evaluated."""
     max_samples: Annotated[int, Field(ge=4)] | None = None
     """Upper limit for the number of development samples."""
     label_column: str | None = None

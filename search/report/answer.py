@@ -79,7 +79,7 @@ def answer(facts: Facts) -> Answer:
         sentences=_sentences(facts),
         tied=[(str(t["label"]), str(t["trial_id"]), f"{t['p_value']:.2f}") for t in s.tied],
         hints=_hints(facts),
-        steps=_steps(facts) if facts.evaluation is not None else [],
+        steps=_steps(facts) if facts.has_ended else [],
     )
 
 

@@ -83,12 +83,14 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
     epochs = load_epochs(directory)
     selection = present_selection(directory, trials, folds, epochs)
     evaluation = smallest = None
-    if selection is not None and trained_trial(model_dir) == (selection.trial_id, selection.best_epoch):
+    is_trained = selection is not None and trained_trial(model_dir) == (selection.trial_id, selection.best_epoch)
+    if is_trained:
         with suppress(UserError):
             evaluation = Evaluation.read(model_dir)
     with suppress(UserError):
         smallest = SmallestCode.read(directory)
     settings = search_settings(directory)
+    has_result = evaluation is not None or (is_trained and settings.data.test_fraction == 0)
     is_bounded = settings.search.time_budget_s is not None or settings.search.max_fold_epochs is not None
     bottleneck = directory / "bottleneck.csv"
     return Facts(
@@ -99,7 +101,7 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
         folds=folds,
         epochs=epochs,
         selection=selection,
-        has_ended=evaluation is not None and not at_work and (is_bounded or not is_left.any()),
+        has_ended=has_result and not at_work and (is_bounded or not is_left.any()),
         at_work=at_work,
         model_dir=model_dir,
         evaluation=evaluation,

@@ -48,7 +48,7 @@ def test_labels_follow_their_samples() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_samples", "test_fraction", "n_test"), [(10, 0.2, 2), (11, 0.2, 3), (3, 0.01, 1), (100, 0.9, 90)]
+    ("n_samples", "test_fraction", "n_test"), [(10, 0.0, 0), (10, 0.2, 2), (11, 0.2, 3), (3, 0.01, 1), (100, 0.9, 90)]
 )
 def test_split_is_disjoint_and_complete(tmp_path: Path, n_samples: int, test_fraction: float, n_test: int) -> None:
     """Every row is in one part; the test part is the fraction, rounded up."""
@@ -87,7 +87,7 @@ def test_max_samples_leaves_at_least_two(n_samples: int) -> None:
 
 @pytest.mark.parametrize(
     ("n_samples", "test_fraction", "leaves"),
-    [(2, 0.2, "1 and 1"), (1, 0.2, "0 and 1"), (10, 0.95, "0 and 10"), (10, 0.0, "10 and 0"), (10, 1.5, "-5 and 15")],
+    [(2, 0.2, "1 and 1"), (1, 0.2, "0 and 1"), (10, 0.95, "0 and 10"), (10, -0.1, "11 and -1"), (10, 1.5, "-5 and 15")],
 )
 def test_splits_without_enough_samples_are_refused(
     tmp_path: Path, n_samples: int, test_fraction: float, leaves: str

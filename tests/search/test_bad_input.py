@@ -119,6 +119,7 @@ WRONG: list[Bad] = [
     *setting("data.test_fraction = 'half'", "data.test_fraction", "number", "'half'"),
     *setting("data.max_samples = 10.5", "data.max_samples", "integer", "10.5"),
     *setting("data.label_column = ['a']", "data.label_column", "string", "['a']"),
+    *setting("data.inlier_labels = []", "data.inlier_labels", "at least 1 item"),
     *setting("data.header = 'no'", "data.header", "boolean", "'no'"),
     *setting("data.scaling = 'minmax'", "data.scaling", "'robust' or 'none'", "'minmax'"),
     *setting(
@@ -188,7 +189,7 @@ WRONG: list[Bad] = [
     *setting("data.source = ''", "data.source", "at least 1"),
     *setting('data.source = "a\\u0000b"', "data.source", r"a\x00b"),
     *setting("data.source = '~nobody-here/a.csv'", "data.source", "nobody-here"),
-    *setting("data.test_fraction = 0", "data.test_fraction", "greater than 0"),
+    *setting("data.test_fraction = -0.1", "data.test_fraction", "greater than or equal to 0"),
     *setting("data.test_fraction = 1.0", "data.test_fraction", "less than 1"),
     *setting("data.test_fraction = nan", "data.test_fraction", "finite", "nan"),
     *setting("data.max_samples = 3", "data.max_samples", "4", "3"),

@@ -33,6 +33,7 @@ from ae_model.patience import epochs_without_gain
 from search import (
     SearchResult,
     SearchSettings,
+    evaluate_model,
     load_epochs,
     load_folds,
     load_settings,
@@ -46,6 +47,7 @@ from search.console import trials_table
 from search.execution.packs import make_packs
 from search.ledger_file import is_running
 from search.ledger_reader import read_configurations, read_ledger
+from search.report.facts import read_facts
 from search.settings import BottleneckSettings
 from search.settings_files import search_settings
 from search.tables import TRIAL_COLUMNS
@@ -104,6 +106,19 @@ def test_out_of_fold_errors_are_those_of_the_folds(searched: SearchResult) -> No
     folds = pd.read_csv(searched.directory / "folds.csv")
     winner = folds[folds["trial_id"] == searched.selection.trial_id].sort_values("fold")
     np.testing.assert_allclose(errors.groupby("fold")["mse"].mean(), winner["val_mse"], rtol=1e-5)
+
+
+def test_without_a_test_set(local_ray: None, settings: SearchSettings, tmp_path: Path) -> None:
+    """All rows are searched and trained on, and nothing is evaluated; the report knows that it is at its end."""
+    changed = settings.model_copy(update={"data": settings.data.model_copy(update={"test_fraction": 0.0})})
+    result = run_search(changed, results_dir=tmp_path)
+    assert result.evaluation is None
+    assert len(pd.read_csv(result.model_dir / "out_of_fold.csv")) == 90
+    assert not (result.model_dir / "evaluation.json").exists()
+    assert "test set" not in result._repr_html_()
+    assert read_facts(result.directory, at_work=False).has_ended
+    with pytest.raises(UserError, match=r"has no test set, since data\.test_fraction is 0"):
+        evaluate_model(result.model_dir)
 
 
 def test_every_promised_file_is_there(searched: SearchResult) -> None:
