@@ -160,7 +160,7 @@ def beyond_pca(
     finding = "Nothing here beats PCA significantly"
     if not search_on:
         return Advice(finding=finding, changes={})
-    if len(set(space.init)) == 1 and space.output_activation in PCA_OUTPUTS:
+    if len(set(space.init)) == 1 and (space.output_activation or "linear") in PCA_OUTPUTS:
         other = "the start at PCA" if space.init == ["random"] else "a random start"
         return Advice(finding=finding, aim=f"to try {other} too", changes={"space.init": ["pca", "random"]})
     widest = max((width for hidden in _hidden(tried) for width in hidden), default=0)

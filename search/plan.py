@@ -15,6 +15,7 @@ from search.code_sizes import CodeSizes, propose_code_sizes
 from search.execution.records import ValidationDesign
 from search.identity import trial_id
 from search.lengths import Length, training_length
+from search.output import with_output
 from search.scaling import resolved_scaling, squeezed_columns
 from search.settings import ARRAY_SOURCE, SearchSection, SearchSettings
 from search.space import make_configurations
@@ -69,7 +70,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
         )
     if data is not None:
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"source": ARRAY_SOURCE})})
-    dataset = load_data(settings, data)
+    settings, dataset = with_output(settings, load_data(settings, data))
     scaling = resolved_scaling(settings, dataset)
     dataset = replace(dataset, notes=(*dataset.notes, *squeezed_columns(dataset, scaling)))
     code_sizes = propose_code_sizes(dataset, settings)

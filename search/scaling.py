@@ -34,8 +34,8 @@ def resolved_scaling(settings: SearchSettings, dataset: Dataset) -> str:
     """
     if settings.data.scaling is not None:
         return settings.data.scaling
-    without_limits = ACTIVATION_RANGES[settings.space.output_activation] == (-inf, inf)
-    return "standard" if without_limits and not _is_images(dataset) else "range"
+    without_limits = ACTIVATION_RANGES[settings.space.output_activation or "linear"] == (-inf, inf)
+    return "standard" if without_limits and not is_images(dataset) else "range"
 
 
 def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
@@ -50,7 +50,7 @@ def squeezed_columns(dataset: Dataset, scaling: str) -> list[str]:
         dataset: The samples.
         scaling: The kind of scaling, as in `fit_scaling`.
     """
-    if scaling == "none" or _is_images(dataset):
+    if scaling == "none" or is_images(dataset):
         return []
     values = dataset.development
     scale = fit_scaling(values, scaling=scaling).scale
@@ -115,5 +115,6 @@ def _dominated(values: np.ndarray, median: np.ndarray, iqr: np.ndarray) -> dict[
     return said
 
 
-def _is_images(dataset: Dataset) -> bool:
+def is_images(dataset: Dataset) -> bool:
+    """Whether samples are images, whose values have limits by their nature."""
     return dataset.image_shape is not None or dataset.value_range is not None

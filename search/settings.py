@@ -169,8 +169,9 @@ class SpaceSettings(_Section):
     init: _Listed[Literal["pca", "random"]] = ["pca", "random"]
     """Where training starts: "random" weights, or "pca", weights that reconstruct as PCA of the training rows does.
     "random" alone by default with an output activation that no start at PCA is known for."""
-    output_activation: _Activation = "linear"
-    """The activation of the decoder's output; its values must cover those of the scaled data, see `data.scaling`."""
+    output_activation: _Activation | None = None
+    """The activation of the decoder's output; its values must cover those of the scaled data, see `data.scaling`. If
+    missing, linear, or tanh for images where it takes away much of PCA's error, as `with_output` explains it."""
     learning_rate: (
         Annotated[
             Annotated[LogUniform[_LearningRate], _RANGE] | Annotated[_Listed[_LearningRate], _LISTED], _RANGE_OR_LISTED
@@ -212,7 +213,7 @@ class SpaceSettings(_Section):
             raise ValueError("takes either hidden or depth and widths, but both are given")
         if self.depth is None and self.non_increasing:
             raise ValueError("non_increasing belongs to depth and widths, but they are missing")
-        if "pca" in self.init and self.output_activation not in PCA_OUTPUTS:
+        if "pca" in self.init and (self.output_activation or "linear") not in PCA_OUTPUTS:
             raise ValueError(
                 f'init = "pca" needs output_activation {" or ".join(map(repr, PCA_OUTPUTS))}, '
                 f"but it is {self.output_activation!r}"
@@ -328,7 +329,7 @@ class SearchSettings(_Section):
 
     @model_validator(mode="after")
     def _output_can_be_what_the_data_is(self) -> Self:
-        name, scaling = self.space.output_activation, self.data.scaling
+        name, scaling = self.space.output_activation or "linear", self.data.scaling
         low, high = ACTIVATION_RANGES[name]
         values = f"values from {low:g} to {'infinity' if high == inf else f'{high:g}'}"
         if scaling in (None, "range"):

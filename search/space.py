@@ -116,7 +116,7 @@ def make_configuration(
         epochs = schedule_epochs(batch_size)
     return Configuration(
         layer_sizes=layer_sizes,
-        output_activation=space.output_activation,
+        output_activation=space.output_activation or "linear",
         batch_size=batch_size,
         learning_rate_schedule=learning_rate_schedule,
         schedule_epochs=epochs,

@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (settings.data.source, settings.data.test_fraction) == ("digits", 0.2)
     assert settings.bottleneck.explained_variance == [0.95]
     assert settings.space.hidden is None
-    assert (settings.space.code_activation, settings.space.output_activation) == (["linear"], "linear")
+    assert (settings.space.code_activation, settings.space.output_activation) == (["linear"], None)
     assert settings.space.init == ["pca", "random"]
     assert (settings.space.learning_rate, settings.space.batch_size) == (None, [64])
     assert (settings.search.algorithm, settings.search.n_splits) == ("grid", 5)

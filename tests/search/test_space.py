@@ -43,7 +43,7 @@ def _slow_grid(space: SpaceSettings, hidden: list[tuple[int, ...]], code_sizes: 
                                     # without a hidden layer there is nothing to choose
                                     hidden_activation=hidden_activation if widths else "linear",
                                     code_activation=code_activation,
-                                    output_activation=space.output_activation,
+                                    output_activation=space.output_activation or "linear",
                                     learning_rate=learning_rate,
                                     batch_size=batch_size,
                                     init=init,
