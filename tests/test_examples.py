@@ -19,19 +19,20 @@ import ae_model
 ROOT = Path(__file__).parents[1]
 
 
-def readme_example() -> str:
-    """The README's Python block that uses this program; the other one is the model's card's."""
-    block, _ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-    return str(block)
+def readme_examples() -> list[str]:
+    """The README's Python blocks that use this program; the one without it is the model card's."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [block for block in blocks if "from search import" in block]
 
 
-def test_the_readme_example_runs(tmp_path: Path) -> None:
-    """In a folder and a process of its own, to the end."""
+def test_the_readme_examples_run(tmp_path: Path) -> None:
+    """In a folder and a process of their own, one after the other, to the end."""
     script = tmp_path / "example.py"
-    script.write_text(readme_example())
+    script.write_text("".join(readme_examples()))
     done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "init" in done.stdout
+    assert len(readme_examples()) == 2
 
 
 @pytest.mark.slow

@@ -271,8 +271,9 @@ def test_nothing_stale_stays_beside_a_new_model(search_copy: Path) -> None:
     _edit_model(best, trial_id="0000000000")
     (best / "encoder.onnx").write_bytes(b"of the model before")
     retrain(search_copy)
-    of_the_new = {"model.json", "model.safetensors", "training_loss.csv", "cross_validation.json", "README.md"}
-    assert {path.name for path in best.iterdir()} == of_the_new
+    of_the_new = {"model.json", "model.safetensors", "training_loss.csv", "README.md"}
+    of_its_folds = {"cross_validation.json", "out_of_fold.csv"}
+    assert {path.name for path in best.iterdir()} == of_the_new | of_its_folds
     assert "test set of" not in (best / "README.md").read_text(encoding="utf-8")
 
 
