@@ -11,7 +11,7 @@ from torch import Tensor
 from ae_model.activations import activation
 from ae_model.adam import AdamCall, adam_rule
 from ae_model.autoencoder import SymmetricAutoencoder, initial_linear, layer_activations
-from ae_model.configuration import Configuration, check_training_options, checked_layer_sizes
+from ae_model.configuration import Configuration, check_training_options, checked_layer_sizes, layer_sizes_text
 from ae_model.corruption import Corruption, corruption
 from ae_model.errors import UserError
 from ae_model.matrices import Pair, as_matrices, pair, product, stored_shape, sums_of_squares
@@ -224,6 +224,27 @@ class AutoencoderStack:
                 linear.weight.copy_(weight[member, : linear.in_features, : linear.out_features].T)
                 linear.bias.copy_(bias[member, 0, : linear.out_features])
         return model
+
+    def load_model(self, member: int, model: SymmetricAutoencoder) -> None:
+        """Give a member the weights of a module, as `to_model` returns it.
+
+        Raises:
+            UserError: If the module has other layer sizes or activations.
+        """
+        wanted = self.members[member], self.names
+        found = model.layer_sizes, (model.hidden_activation, model.code_activation, model.output_activation)
+        # The hidden activation of a model without hidden layers says nothing.
+        kinds = [(sizes, layer_activations(len(sizes) - 1, *names)) for sizes, names in (wanted, found)]
+        if kinds[0] != kinds[1]:
+            raise UserError(
+                "the initial model must have the layer sizes and the activations (hidden, code, output) "
+                f"{layer_sizes_text(wanted[0])} and {', '.join(wanted[1])}, but has "
+                f"{layer_sizes_text(found[0])} and {', '.join(found[1])}. Give another."
+            )
+        with torch.no_grad():
+            for linear, weight, bias in zip(model.linear_layers(), self.weights, self.biases, strict=True):
+                weight[member, : linear.in_features, : linear.out_features] = linear.weight.T
+                bias[member, 0, : linear.out_features] = linear.bias
 
     def _started(self, start: PcaStart, initial: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
         """A member's parameters that start at PCA, given its random ones."""

@@ -1,6 +1,7 @@
 """The training loop over resident data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -110,6 +111,7 @@ def fit_autoencoder(
     *,
     epochs: int,
     seed: int,
+    initial: SymmetricAutoencoder | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> tuple[SymmetricAutoencoder, Float[np.ndarray, "epochs batches"]]:
@@ -122,38 +124,108 @@ def fit_autoencoder(
         epochs: The number of passes over the data; 0 leaves the model as it starts. A schedule that is longer is
             followed that far.
         seed: The seed of the initial weights, the batch order, and what is random in a step.
+        initial: The model whose weights it starts with, instead of the configuration's `init`.
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
 
     Returns:
         The model, on the CPU, and the training MSE of every batch of every epoch, in scaled units squared.
+
+    Raises:
+        UserError: If the initial model has other layer sizes or activations than the configuration.
     """
-    n_samples, n_features = values.shape
-    everything = np.arange(n_samples)
-    counts = _rows_per_batch(n_samples, configuration.batch_size)
-    start = None
-    if starts_at_pca(configuration):
-        n_components = min(configuration.layer_sizes[1:])
-        start = fit_pca_start(values, scaling, n_components, output_activation=configuration.output_activation)
-    stack = AutoencoderStack(
-        [configuration],
-        n_batches=[len(counts)],
-        generators=[initial_generator(seed, 0)],
-        starts=[start],
-        device=device,
-        dtype=dtype,
-    )
-    data = ResidentData(values, [scaling], device=device, dtype=dtype)
-    step = training_step(stack, data, configuration.batch_size)
-    squared_errors = []
-    for epoch in range(1, epochs + 1):
-        order = batch_order(everything, seed=seed, fold=0, epoch=epoch)
-        stack.begin_epoch(seed=seed, folds=[0], epoch=epoch)
-        squared_errors.append(train_epoch(step, data, [order], configuration.batch_size))
-    if not squared_errors:
-        return stack.to_model(0), np.empty((0, len(counts)))
-    losses = torch.stack(squared_errors)[:, :, 0].cpu().double().numpy() / (counts * n_features)
-    return stack.to_model(0), losses
+    training = Training(values, scaling, configuration, seed=seed, initial=initial, device=device, dtype=dtype)
+    while training.epoch < epochs:
+        training.train_epoch()
+    return training.model(), training.losses()
+
+
+class Training:
+    """`fit_autoencoder`, whose arguments these are, epoch by epoch: it can be stopped and continued, to the bit.
+
+    Args:
+        values: The samples.
+        scaling: Maps them to the units the model is trained in.
+        configuration: The architecture and how it is optimised.
+        seed: The seed of the initial weights, the batch order, and what is random in a step.
+        initial: The model whose weights it starts with.
+        device: Where to train.
+        dtype: The type of the weights.
+        state: What `state()` returned, to go on from there with the same arguments.
+
+    Raises:
+        UserError: If the initial model has other layer sizes or activations than the configuration.
+        ValueError: If the state is another training's.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        scaling: Scaling,
+        configuration: Configuration,
+        *,
+        seed: int,
+        initial: SymmetricAutoencoder | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        state: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        n_samples, self._n_features = values.shape
+        self._seed, self._batch_size = seed, configuration.batch_size
+        self._rows = np.arange(n_samples)
+        self._counts = _rows_per_batch(n_samples, configuration.batch_size)
+        is_new = initial is None and state is None
+        if not is_new and starts_at_pca(configuration):
+            configuration = replace(configuration, init="random")  # all its weights are replaced
+        start = None
+        if starts_at_pca(configuration):
+            n_components = min(configuration.layer_sizes[1:])
+            start = fit_pca_start(values, scaling, n_components, output_activation=configuration.output_activation)
+        self._stack = AutoencoderStack(
+            [configuration],
+            n_batches=[len(self._counts)],
+            generators=[initial_generator(seed, 0)],
+            starts=[start],
+            device=device,
+            dtype=dtype,
+        )
+        if initial is not None:
+            self._stack.load_model(0, initial)
+        self._squared_errors: list[Tensor] = []
+        if state is not None:
+            self._stack.load_state(state)
+            self._squared_errors = list(state["squared_errors"].to(device))
+        self._data = ResidentData(values, [scaling], device=device, dtype=dtype)
+        self._step = training_step(self._stack, self._data, configuration.batch_size)
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs it has been trained for."""
+        return len(self._squared_errors)
+
+    def train_epoch(self) -> None:
+        """Train for one more epoch."""
+        epoch = self.epoch + 1
+        order = batch_order(self._rows, seed=self._seed, fold=0, epoch=epoch)
+        self._stack.begin_epoch(seed=self._seed, folds=[0], epoch=epoch)
+        self._squared_errors.append(train_epoch(self._step, self._data, [order], self._batch_size))
+
+    def model(self) -> SymmetricAutoencoder:
+        """A copy of the model as it is now, on the CPU."""
+        return self._stack.to_model(0)
+
+    def losses(self) -> Float[np.ndarray, "epochs batches"]:
+        """The training MSE of every batch of every epoch so far, in scaled units squared."""
+        if not self._squared_errors:
+            return np.empty((0, len(self._counts)))
+        squared_errors = torch.stack(self._squared_errors)[:, :, 0].cpu().double().numpy()
+        losses: np.ndarray = squared_errors / (self._counts * self._n_features)
+        return losses
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the coming epochs and `losses` depend on, on the CPU, for after the first epoch."""
+        state = {name: tensor.cpu() for name, tensor in self._stack.state().items()}
+        return {**state, "squared_errors": torch.stack(self._squared_errors).cpu()}
 
 
 def _rows_per_batch(n_rows: int, batch_size: int) -> Int[np.ndarray, " batches"]:

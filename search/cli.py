@@ -253,14 +253,33 @@ def retrain(
     rule: RuleOption = None,
     target_fve: TargetOption = None,
     trial: Annotated[str | None, typer.Option(metavar="ID", help="Train this trial instead of the winner.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="Train for N epochs.  [default: as many as were best]")
+    ] = None,
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL_DIR", help="Start with the weights of this model, of the same architecture."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: cuda where there is one]")
+    ] = None,
 ) -> None:
-    """Train the winner, or a named trial, on all development data."""
+    """Train the winner, or a named trial, on all development data; run it again to continue."""
     for option, value in (("--rule", rule), ("--target-fve", target_fve)):
         if value is not None and trial is not None:
             raise UserError(f"{option} and --trial exclude each other. Give one of them.")
     from search.finish import retrain_and_draw
 
-    model_dir = retrain_and_draw(directory, rule=rule, target_fve=target_fve, trial=trial)  # type: ignore[arg-type]  # as above
+    model_dir = retrain_and_draw(
+        directory,
+        rule=rule,  # type: ignore[arg-type]  # it refuses other rules
+        target_fve=target_fve,
+        trial=trial,
+        epochs=epochs,
+        warm_start=warm_start,
+        device=device,
+        verbose=True,
+    )
     print(f"Model: {model_dir}")
 
 

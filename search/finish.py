@@ -81,7 +81,7 @@ def finish(directory: Path, dataset: Dataset, progress: Monitor) -> SearchResult
             if n
             else f"Keeping {selection.label} as it starts: no epoch is better by 1 %"
         )
-    model_dir = retrain_and_draw(directory, data=dataset, selection=selection)
+    model_dir = retrain_and_draw(directory, data=dataset, selection=selection, verbose=progress.is_shown)
     evaluation = _evaluation(model_dir, dataset) if dataset.n_test else None
     page = directory / "report.html"
     last = model_dir / ("model.json" if evaluation is None else "evaluation.json")
@@ -106,12 +106,27 @@ def retrain_and_draw(
     target_fve: float | None = None,
     trial: str | None = None,
     selection: Selection | None = None,
+    epochs: int | None = None,
+    warm_start: str | Path | None = None,
+    device: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """`retrain`, whose arguments these are, and the picture of its loss beside the cross-validated one."""
     from search.retraining import retrain
 
     directory = Path(directory)
-    model_dir = retrain(directory, data=data, rule=rule, target_fve=target_fve, trial=trial, selection=selection)
+    model_dir = retrain(
+        directory,
+        data=data,
+        rule=rule,
+        target_fve=target_fve,
+        trial=trial,
+        selection=selection,
+        epochs=epochs,
+        warm_start=warm_start,
+        device=device,
+        verbose=verbose,
+    )
     losses, picture = model_dir / "training_loss.csv", model_dir / "training_loss.png"
     trained = trained_trial(model_dir)
     assert trained is not None, "the model was written by this version"
@@ -121,7 +136,10 @@ def retrain_and_draw(
         trials = load_trials(directory)
         pca_mse = float(trials.loc[trials["trial_id"] == trained[0], "pca_val_mse_mean"].iloc[0])
         validation = load_validation_curve(directory, trained[0])
-        plots.training_loss(pd.read_csv(losses), validation, picture, pca_mse, best_epoch=trained[1])
+        if warm_start is not None:  # its epochs are others than those of the cross-validation
+            validation = validation.iloc[:0]
+        best_epoch = trained[1] if epochs is None else None
+        plots.training_loss(pd.read_csv(losses), validation, picture, pca_mse, best_epoch=best_epoch)
     return model_dir
 
 

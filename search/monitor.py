@@ -49,6 +49,11 @@ class Monitor:
         self._budget_end: float | None = None
 
     @property
+    def is_shown(self) -> bool:
+        """Whether anything is shown."""
+        return not self._console.quiet
+
+    @property
     def n_rounds(self) -> int:
         """How many rounds have been begun."""
         return self._round

@@ -1,35 +1,25 @@
 """Winner -> model directory: trained on the whole development set for its best number of epochs."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from ae_model.arithmetic import arithmetic
 from ae_model.arrays import DataFrame
 from ae_model.data import Dataset
 from ae_model.errors import UserError
 from ae_model.named_sources import NAMED_SOURCES
-from ae_model.pca import fit_baseline
-from ae_model.persistence import TrainedAutoencoder, load_model, save_model
-from ae_model.scaling import fit_scaling
-from ae_model.training import fit_autoencoder
 from search.cross_validated import CrossValidated
-from search.files import replace_file
 from search.identity import VERSION_1
 from search.ledger_file import lock
 from search.ledger_reader import read_configurations, read_value
 from search.model_card import write_card
+from search.model_training import Wanted, WarmStart, train_model
 from search.plan import load_data
 from search.selection import Rule, Selection, select, select_again
 from search.settings import SearchSettings
 from search.settings_files import search_settings
 from search.tables import load_trials
 from search.usual_errors import write_usual_errors
-
-_OF_THE_MODEL = ("layer_sizes", "hidden_activation", "code_activation", "output_activation")
-"""What a model directory says of a configuration by itself."""
 
 
 def retrain(
@@ -40,11 +30,16 @@ def retrain(
     target_fve: float | None = None,
     trial: str | None = None,
     selection: Selection | None = None,
+    epochs: int | None = None,
+    warm_start: str | Path | None = None,
+    device: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Train a trial's configuration on all development data, for as many epochs as were best in cross-validation.
 
-    A model that is already there, of the same trial and epochs, is left as it is, with all that lies beside it. What it
-    gave in cross-validation is written beside it, and a card of the model, `README.md`.
+    A model that is already there, of the same trial, epochs and start, is left as it is, with all that lies beside it.
+    A training that was killed goes on where it was, to the same model, to the bit. A card of the model, `README.md`, is
+    written beside it, and what it gave in cross-validation, unless the model is trained otherwise than there.
 
     Args:
         directory: The search's directory.
@@ -54,22 +49,38 @@ def retrain(
         target_fve: Train the winner by the rule "target-fve" with this target.
         trial: Train the trial with this id, or an unambiguous beginning of it, instead.
         selection: Train this winner, and choose no other.
+        epochs: Train for so many epochs, at least 1, instead.
+        warm_start: A model directory: start with its weights, and keep its scaling. Its layer sizes, activations and
+            features must be those of the trial. The epochs are counted from there.
+        device: Where to train, "cpu", "cuda" or "cuda:N"; on a GPU if there is one and the search's settings allow it,
+            if None.
+        verbose: Whether to show a bar where standard error is a terminal.
 
     Returns:
-        The model directory: `best` for a winner, `trial-ID` for a trial that was named.
+        The model directory: `best` for a winner, `trial-ID` for a trial that was named; other epochs and a warm start
+        are named too, as in `best-warm-50-epochs`.
 
     Raises:
-        UserError: If there is no such trial, it has no finished epoch, or the data is not what was searched.
+        UserError: If there is no such trial, it has no finished epoch, the data is not what was searched, or epochs,
+            warm start or device are impossible.
     """
     directory = Path(directory)
+    if epochs is not None and epochs < 1:
+        raise UserError(f"epochs must be at least 1, but is {epochs}. Give another number.", argument="epochs")
     if trial is None:
         selection = selection or (
             select_again(directory) if rule is None and target_fve is None else select(directory, rule, target_fve)
         )
-        trial, epochs, target = selection.trial_id, selection.best_epoch, directory / "best"
+        trial, best_epoch, name = selection.trial_id, selection.best_epoch, "best"
     else:
-        trial, epochs = _named_trial(load_trials(directory), trial)
-        target = directory / f"trial-{trial}"
+        trial, best_epoch = _named_trial(load_trials(directory), trial)
+        name = f"trial-{trial}"
+    is_usual = warm_start is None and epochs in (None, best_epoch)
+    if warm_start is not None:
+        name += "-warm"
+    if epochs not in (None, best_epoch):
+        name += f"-{epochs}-epochs"
+    target = directory / name
     settings = search_settings(directory)
     if isinstance(data, str | Path):  # the model says where the samples are now
         source = str(data) if str(data) in NAMED_SOURCES else str(Path(data).expanduser().resolve())
@@ -80,87 +91,22 @@ def retrain(
     _check_same_data(directory, dataset)
     trials = load_trials(directory)
     with lock(directory, "retraining.lock"):  # two at once would write into one another's files
-        _train(directory, dataset, settings, trial, epochs, target)
-        row = trials[trials["trial_id"] == trial].iloc[0]
-        CrossValidated.of(row, settings.search.n_splits).write(target)  # also where it was repeated meanwhile
-        write_usual_errors(directory, trial, settings.search.n_splits, settings.seed, target)
+        wanted = Wanted(
+            trial_id=trial,
+            configuration=read_configurations(directory)[trial],
+            epochs=best_epoch if epochs is None else epochs,
+            # As the ledger says, not the settings: where they leave it to the data, versions have decided otherwise.
+            scaling={**VERSION_1, **read_value(directory, "definition")}["data.scaling"],
+            warm_start=None if warm_start is None else WarmStart.read(warm_start, target, dataset),
+            device=device,
+        )
+        train_model(wanted, dataset, settings, target, verbose=verbose)
+        if is_usual:
+            row = trials[trials["trial_id"] == trial].iloc[0]
+            CrossValidated.of(row, settings.search.n_splits).write(target)  # also where it was repeated meanwhile
+            write_usual_errors(directory, trial, settings.search.n_splits, settings.seed, target)
         write_card(target)
     return target
-
-
-def _train(directory: Path, dataset: Dataset, settings: SearchSettings, trial: str, epochs: int, target: Path) -> None:
-    if is_trained(target, trial_id=trial, epochs=epochs, seed=settings.seed, dataset=dataset):
-        return
-    configuration = read_configurations(directory)[trial]
-    # As the ledger says, not the settings: where they leave it to the data, versions have decided otherwise.
-    kind = {**VERSION_1, **read_value(directory, "definition")}["data.scaling"]
-    scaling = fit_scaling(dataset.development, dataset.value_range, kind)
-    device = "cuda" if torch.cuda.is_available() and settings.resources.gpus_per_trial != 0 else "cpu"
-    # As in the search: small models lose by more threads, and other arithmetic gives other numbers.
-    with arithmetic(n_threads=settings.resources.cpus_per_trial, fp32_precision=settings.search.fp32_precision):
-        model, losses = fit_autoencoder(
-            dataset.development, scaling, configuration, epochs=epochs, seed=settings.seed, device=device
-        )
-    trained = TrainedAutoencoder(
-        model=model.eval(),
-        scaling=scaling,
-        image_shape=dataset.image_shape,
-        feature_names=dataset.feature_names,
-        pca=fit_baseline(dataset.development, scaling, configuration.code_size),
-        metadata={
-            "trial_id": trial,
-            "epochs": epochs,
-            **{name: value for name, value in asdict(configuration).items() if name not in _OF_THE_MODEL},
-            "seed": settings.seed,
-            "data": settings.data.model_dump(),
-            "scaling": kind,
-            "n_development": len(dataset.development),
-            "data_fingerprint": dataset.fingerprint(),
-            "n_threads": settings.resources.cpus_per_trial,
-        },
-    )
-    stale = (
-        "out_of_fold.csv",
-        "training_loss.*",
-        "evaluation*.json",
-        "reconstructions*.png",
-        "feature_errors*.png",
-        "test_codes.*",
-    )
-    for pattern in (*stale, "*coder.onnx", "*coder.pt2"):
-        for path in target.glob(pattern):
-            path.unlink()  # it is of the model that was here before
-    save_model(target, trained)
-    steps = pd.DataFrame(
-        {
-            "step": range(1, losses.size + 1),
-            "epoch": [epoch for epoch in range(1, epochs + 1) for _ in range(losses.shape[1])],
-            "mse": losses.ravel(),
-        }
-    )
-    replace_file(target / "training_loss.csv", lambda path: steps.to_csv(path, index=False))
-
-
-def is_trained(target: Path, *, trial_id: str, epochs: int, seed: int, dataset: Dataset) -> bool:
-    """Whether `retrain` has nothing left to do: a directory holds the model that it would train, whole.
-
-    Args:
-        target: The model directory, which may be missing or damaged.
-        trial_id: The trial whose configuration is wanted.
-        epochs: How many epochs it is to be trained for.
-        seed: The seed of initial weights and batch order.
-        dataset: What it is to be trained on.
-    """
-    try:
-        trained = load_model(target)
-    except UserError:
-        return False
-    wanted = {"trial_id": trial_id, "epochs": epochs, "seed": seed, "data_fingerprint": dataset.fingerprint()}
-    return (
-        all(trained.metadata.get(name) == value for name, value in wanted.items())
-        and (trained.feature_names, trained.image_shape) == (dataset.feature_names, dataset.image_shape)
-        and (target / "training_loss.csv").is_file()  # it is written last
-    )
 
 
 def _lacks_labels(settings: SearchSettings, data: object) -> bool:

@@ -1,4 +1,4 @@
-"""How many rows have been converted, on a terminal."""
+"""How many rows have been converted, or epochs trained, on a terminal."""
 
 import sys
 import time
@@ -31,15 +31,17 @@ def rows_done(n_rows: int | None, output: str, verbose: bool) -> AbstractContext
 
 
 @contextmanager
-def row_progress(n_rows: int | None) -> Iterator[Callable[[int], None]]:
+def row_progress(n_rows: int | None, what: str = "rows", *, enabled: bool = True) -> Iterator[Callable[[int], None]]:
     """A bar on standard error that is told how many more rows are done; it appears after a second, on a terminal.
 
     Args:
         n_rows: How many there are; None if nobody knows.
+        what: What they are, if not rows.
+        enabled: False for no bar.
     """
     console = Console(stderr=True)
     progress = Progress(
-        TextColumn("rows"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
@@ -55,7 +57,7 @@ def row_progress(n_rows: int | None) -> Iterator[Callable[[int], None]]:
     def advance(n: int) -> None:
         nonlocal is_shown
         progress.advance(task, n)
-        if console.is_terminal and not is_shown and time.monotonic() - begun > _PATIENCE_S:
+        if enabled and console.is_terminal and not is_shown and time.monotonic() - begun > _PATIENCE_S:
             progress.start()
             is_shown = True
 

@@ -6,13 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from ae_model import Configuration, Fold, SymmetricAutoencoder, cross_validate, fit_autoencoder, fit_scaling
+from ae_model import (
+    Configuration,
+    Fold,
+    SymmetricAutoencoder,
+    UserError,
+    cross_validate,
+    fit_autoencoder,
+    fit_scaling,
+)
 from ae_model.metrics import dead_code_units
 from ae_model.resident import ResidentData
 from ae_model.scaling import Scaling
 from ae_model.stack import AutoencoderStack
 from ae_model.training import (
     EVALUATION_ROWS,
+    Training,
     batch_order,
     derived_seed,
     evaluate_members,
@@ -169,3 +178,40 @@ def test_evaluate_members_equals_the_modules_on_their_own_rows() -> None:
         assert not by_row[member, len(own) :].any()
         assert dead[member] == dead_code_units(code.detach().numpy())
     assert dead[1] >= 2
+
+
+@pytest.mark.parametrize("configuration", [CONFIGURATION, OPTIONS, replace(CONFIGURATION, init="pca")])
+def test_a_training_goes_on_from_its_state_to_the_bit(configuration: Configuration) -> None:
+    """Stopped after two of five epochs: weights and losses are those of an undisturbed one."""
+    values = samples(43).astype(np.float32)
+    scaling = fit_scaling(values)
+    expected, losses = fit_autoencoder(values, scaling, configuration, epochs=5, seed=1)
+    training = Training(values, scaling, configuration, seed=1)
+    for _ in range(2):
+        training.train_epoch()
+    state = {name: tensor.clone() for name, tensor in training.state().items()}
+    going_on = Training(values, scaling, configuration, seed=1, state=state)
+    assert going_on.epoch == 2
+    for _ in range(3):
+        going_on.train_epoch()
+    np.testing.assert_array_equal(going_on.losses(), losses)
+    for parameter, other in zip(going_on.model().parameters(), expected.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+    with pytest.raises(ValueError, match="another stack"):
+        Training(values, scaling, replace(configuration, layer_sizes=(6, 5, 2)), seed=1, state=state)
+
+
+def test_a_training_starts_with_the_weights_of_a_model() -> None:
+    """Whatever `init` says: with no epoch they are the model's own, and the first batch has the model's error."""
+    values = samples(40)
+    scaling = fit_scaling(values)
+    configuration = replace(CONFIGURATION, init="pca")
+    model, _ = fit_autoencoder(values, scaling, CONFIGURATION, epochs=9, seed=1, dtype=torch.float64)
+    same, _ = fit_autoencoder(values, scaling, configuration, epochs=0, seed=2, initial=model, dtype=torch.float64)
+    for parameter, other in zip(same.parameters(), model.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+    _, losses = fit_autoencoder(values, scaling, configuration, epochs=1, seed=2, initial=model, dtype=torch.float64)
+    first = torch.from_numpy(scaling.transform(values)[batch_order(np.arange(40), seed=2, fold=0, epoch=1)[:8]])
+    np.testing.assert_allclose(losses[0, 0], torch.nn.functional.mse_loss(model(first)[0], first).item(), rtol=1e-9)
+    with pytest.raises(UserError, match=r"6-5-2 .* but has 6-5-3"):
+        fit_autoencoder(values, scaling, replace(configuration, layer_sizes=(6, 5, 2)), epochs=1, seed=1, initial=model)

@@ -24,10 +24,12 @@ from ae_model import (
     load_model,
 )
 from ae_model.scaling import SCALING_NAMES
+from ae_model.training import Training
 from search import (
     Evaluation,
     SearchResult,
     SearchSettings,
+    checkpointed_training,
     evaluate_model,
     load_trials,
     parse_settings,
@@ -291,6 +293,113 @@ def test_one_model_is_trained_at_a_time(search_copy: Path) -> None:
     with lock(search_copy, "retraining.lock"), pytest.raises(UserError, match="another ae-search is running"):
         retrain(search_copy)
     assert {path: path.read_bytes() for path in (search_copy / "best").iterdir()} == before
+
+
+def test_other_epochs_make_another_model(search_copy: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    """Beside the winner's, which stays; what cross-validation says is not about it, and it can be evaluated."""
+    before = _times(search_copy / "best")
+    best_epoch = load_model(search_copy / "best").metadata["epochs"]
+    assert retrain(search_copy, epochs=best_epoch) == search_copy / "best"
+    status, output, _ = run("retrain", search_copy, "--epochs", 3)
+    target = search_copy / "best-3-epochs"
+    assert (status, output) == (0, f"Model: {target}\n")
+    assert _times(search_copy / "best") == before
+    assert load_model(target).metadata["epochs"] == 3
+    assert pd.read_csv(target / "training_loss.csv")["epoch"].max() == 3
+    assert (target / "training_loss.png").is_file()
+    assert not (target / "cross_validation.json").exists()
+    assert not (target / "out_of_fold.csv").exists()
+    expected = retrain(search_copy, trial=load_model(target).metadata["trial_id"], epochs=2 * best_epoch)
+    assert expected.name.endswith(f"-{2 * best_epoch}-epochs")
+    assert evaluate_model(target).mse > evaluate_model(search_copy / "best").mse
+
+
+def test_epochs_and_devices_that_cannot_be(search_copy: Path, run: Callable[..., tuple[int, str, str]]) -> None:
+    """One line, by the option's name."""
+    status, _, errors = run("retrain", search_copy, "--epochs", 0)
+    assert (status, errors) == (2, "ae-search: --epochs must be at least 1, but is 0. Give another number.\n")
+    status, _, errors = run("retrain", search_copy, "--device", "tpu")
+    assert status == 2
+    assert errors.startswith("ae-search: --device must be cpu")
+    status, _, errors = run("retrain", search_copy, "--warm-start", search_copy / "best-warm")
+    assert status == 2
+    assert "must be another directory" in errors
+
+
+def test_a_device_that_is_named_counts(search_copy: Path) -> None:
+    """A model that is there is good if it was trained on that device."""
+    before = _times(search_copy / "best")
+    retrain(search_copy, device="cpu")
+    assert _times(search_copy / "best") == before
+    _edit_model(search_copy / "best", device="cuda")
+    retrain(search_copy)
+    assert load_model(search_copy / "best").metadata["device"] == "cuda"
+    retrain(search_copy, device="cpu")
+    assert load_model(search_copy / "best").metadata["device"] == "cpu"
+
+
+def test_a_warm_start(search_copy: Path) -> None:
+    """It begins with the error of the model it starts with; the same call leaves it, another start does not."""
+    best = search_copy / "best"
+    target = retrain(search_copy, warm_start=best, epochs=4)
+    assert target == search_copy / "best-warm-4-epochs"
+    assert load_model(target).metadata["warm_start"]["epochs"] == load_model(best).metadata["epochs"]
+    losses = {name: pd.read_csv(search_copy / name / "training_loss.csv")["mse"] for name in ("best", target.name)}
+    assert losses[target.name].head(5).mean() < 1.1 * losses["best"].tail(5).mean() < losses["best"].head(5).mean()
+    before = _times(target)
+    assert retrain(search_copy, warm_start=best, epochs=4) == target
+    assert _times(target) == before
+    other = retrain(search_copy, epochs=2)
+    retrain(search_copy, warm_start=other, epochs=4)
+    assert load_model(target).metadata["warm_start"]["epochs"] == 2
+
+
+def test_a_warm_start_of_another_architecture(search_copy: Path) -> None:
+    """Refused with both architectures; of other features too."""
+    sizes = load_trials(search_copy).set_index("trial_id")["layer_sizes"]
+    winner = load_model(search_copy / "best").metadata["trial_id"]
+    other = next(trial for trial, size in sizes.items() if size != sizes[winner])
+    with pytest.raises(UserError, match=f"initial model must .* {sizes[other]} .* but has {sizes[winner]} "):
+        retrain(search_copy, trial=other, warm_start=search_copy / "best")
+    description = json.loads((search_copy / "best" / "model.json").read_text())
+    description["feature_names"] = description["feature_names"][::-1]
+    (search_copy / "best" / "model.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match="takes other features"):
+        retrain(search_copy, warm_start=search_copy / "best")
+
+
+@pytest.mark.parametrize("damage", ["none", "truncated", "other threads"])
+def test_a_killed_training_goes_on(search_copy: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    """To the same bytes; a checkpoint that is damaged, or of other arithmetic, is not used, and none is left."""
+    best = search_copy / "best"
+    files = ("model.safetensors", "model.json", "training_loss.csv")
+    before = [(best / name).read_bytes() for name in files]
+    (best / "model.json").unlink()
+    half = json.loads(before[1])["metadata"]["epochs"] // 2
+    epochs: list[int] = []
+    """Those that were begun."""
+    train_epoch = Training.train_epoch
+
+    def noted(training: Training) -> None:
+        epochs.append(training.epoch + 1)
+        if len(epochs) == half + 1:
+            raise KeyboardInterrupt
+        train_epoch(training)
+
+    monkeypatch.setattr(Training, "train_epoch", noted)
+    monkeypatch.setattr(checkpointed_training, "INTERVAL_S", 0)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(search_copy)
+    checkpoint = best / checkpointed_training.CHECKPOINT
+    assert checkpoint.is_file()
+    if damage == "truncated":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    if damage == "other threads":
+        save_file(load_file(checkpoint), checkpoint, {"identity": "{}"})
+    retrain(search_copy)
+    assert (epochs[half + 1] > 1) == (damage == "none")
+    assert [(best / name).read_bytes() for name in files] == before
+    assert not checkpoint.exists()
 
 
 def _searched(directory: Path, dataset: Dataset, scaling: str) -> Path:
