@@ -1,5 +1,6 @@
 """A search as it goes on, seen from another terminal: a view that is drawn anew, or plain lines."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ REFRESH_S = 2.0
 """Seconds between two looks at a search."""
 _READING_PART = 0.1
 """At most this part of the time is spent reading, however large the ledger is: the cores are the search's."""
+PATIENCE_S = 60.0
+"""Seconds that a search may take to appear."""
 N_BEST = 5
 """How many of the best trials are shown."""
 
@@ -30,29 +33,50 @@ def watch(directory: str | Path) -> None:
     """Show how far a search is until it ends; if none is running, once. Writes to standard output.
 
     Args:
-        directory: The search's directory.
+        directory: The search's directory. If there is none yet, it is waited for, for a minute.
 
     Raises:
         UserError: If the directory is not a search directory.
     """
     console = Console(highlight=False)
+    is_new = _wait_for(directory, console)
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
             last, was_at_work = _follow(
-                directory, lambda progress: live.update(_view(directory, progress), refresh=True)
+                directory, lambda progress: live.update(_view(directory, progress), refresh=True), is_new
             )
     else:
         lines = _PlainLines(console)
-        last, was_at_work = _follow(directory, lines.show)
+        last, was_at_work = _follow(directory, lines.show, is_new)
     console.print(_end_text(directory, last, was_at_work), markup=False, soft_wrap=True)
 
 
-def _follow(directory: str | Path, show: Callable[[Progress], None]) -> tuple[Progress, bool]:
+def _wait_for(directory: str | Path, console: Console) -> bool:
+    """Wait until a folder that is missing or empty has become a search's, for a while; whether it had to be."""
+    give_up, told = time.monotonic() + PATIENCE_S, False
+    while not _has_files(directory) and time.monotonic() < give_up:
+        if not told:
+            console.print(f"{directory}: there is no search yet; waiting for one", markup=False, soft_wrap=True)
+            told = True
+        time.sleep(0.2)
+    return told
+
+
+def _has_files(directory: str | Path) -> bool:
+    try:
+        return len(os.listdir(directory)) > 0
+    except FileNotFoundError:
+        return False
+    except OSError:  # it is no folder, or none that can be
+        return True
+
+
+def _follow(directory: str | Path, show: Callable[[Progress], None], is_new: bool) -> tuple[Progress, bool]:
     """Show a search again and again until no driver is at work; the last that was shown, and whether one ever was."""
     was_at_work = False
     while True:
         started = time.monotonic()
-        progress = _read_again(directory) if was_at_work else read_progress(directory)
+        progress = _read_again(directory) if was_at_work or is_new else read_progress(directory)
         show(progress)
         if not progress.at_work:
             return progress, was_at_work
@@ -62,7 +86,7 @@ def _follow(directory: str | Path, show: Callable[[Progress], None]) -> tuple[Pr
 
 
 def _read_again(directory: str | Path) -> Progress:
-    """A search that was there a moment ago; `--fresh` may be putting another in its place."""
+    """A search that was there a moment ago, or is just being made; `--fresh` may be putting another in its place."""
     try:
         return read_progress(directory)
     except UserError:

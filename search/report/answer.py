@@ -3,6 +3,7 @@
 import math
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scipy import special
@@ -231,9 +232,11 @@ def _command(facts: Facts) -> list[str]:
 def _steps(facts: Facts) -> list[Hint]:
     model = shlex.quote(str(facts.model_dir))
     directory = shlex.quote(str(facts.directory))
+    kind = Path(facts.settings.data.source).suffix.lower()
+    kind = kind if kind in (".csv", ".parquet") else ".npy"
     steps = [
-        Hint(text="Codes of other samples:", command=f"ae-search encode {model} INPUT.npy CODES.npy"),
-        Hint(text="Its figures on other data:", command=f"ae-search evaluate {model} --data OTHER.npy"),
+        Hint(text="Codes of other samples:", command=f"ae-search encode {model} INPUT{kind} CODES{kind}"),
+        Hint(text="Its figures on other data:", command=f"ae-search evaluate {model} --data OTHER{kind}"),
         Hint(
             text="In Python:",
             command=f"from ae_model import load_model\ncodes = load_model({str(facts.model_dir)!r}).encode(x)",

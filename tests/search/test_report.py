@@ -94,7 +94,7 @@ def test_the_page_of_a_finished_search(searched: SearchResult) -> None:
         f"{s.val_mse_mean:.5f} ± {s.val_mse_se:.5f}",
         f"{e.mse:.5f} ± {e.mse_se:.5f}",
         f"{s.pca_val_mse_mean:.5f}",
-        f"ae-search encode {searched.model_dir}",
+        f"ae-search encode {searched.model_dir} INPUT.csv CODES.csv",
         "4 trials: 4 finished",
         "torch",
         "n_splits = 3",

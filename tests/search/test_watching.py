@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ae_model import UserError
-from search import SearchResult
+from search import SearchResult, watching
 from search.ledger import Ledger
 from search.progress import note_round, read_progress
 from search.watching import watch
@@ -33,10 +33,30 @@ def test_a_finished_search_is_shown_once(searched: SearchResult, capsys: pytest.
     assert last.startswith(f"{searched.directory}: no search is running here; all trials are done, {mse}")
 
 
-def test_what_is_no_search_is_refused(tmp_path: Path) -> None:
-    """As everywhere."""
+def test_what_is_no_search_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As everywhere; what is missing or empty, only after a while."""
+    (tmp_path / "notes.txt").touch()
+    for path in (tmp_path, tmp_path / "notes.txt", tmp_path / ("x" * 300)):
+        with pytest.raises(UserError, match="is not a search directory"):
+            watch(path)
+    monkeypatch.setattr(watching, "PATIENCE_S", 0.3)
     with pytest.raises(UserError, match="is not a search directory"):
-        watch(tmp_path)
+        watch(tmp_path / "missing")
+
+
+def test_a_search_that_is_not_there_yet_is_waited_for(
+    searched: SearchResult, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so; once there is one, it is shown."""
+
+    def appear(_seconds: float) -> None:
+        shutil.copytree(searched.directory, tmp_path / "search")
+
+    monkeypatch.setattr(watching.time, "sleep", appear)
+    watch(tmp_path / "search")
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path / 'search'}: there is no search yet; waiting for one"
+    assert "4 trials: 4 finished" in second
 
 
 def test_the_round_that_is_trained(searched: SearchResult, tmp_path: Path) -> None:
