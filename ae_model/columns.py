@@ -73,7 +73,8 @@ def numbers_from_cells(place: str, name: str, cells: Sequence[Any], first_row: i
         if not is_number(cell):
             raise UserError(
                 f"{place}: row {row} (counted from 0), column {name!r}: a value must be a number, but is {cell!r}. "
-                "Fix it, leave the column out, or make it the label_column.",
+                "Fix it, leave the column out, make it the label_column, or, if it names categories, give each of "
+                "them a column of 0 and 1 (pandas.get_dummies does).",
                 argument="label_column",
             )
     return np.array([float(cell) for cell in cells])

@@ -10,7 +10,7 @@ _SIZES = ((0.71, "much"), (0.64, "clearly"), (0.56, "somewhat"))
 
 
 def score_text(found: Score, output: str) -> str:
-    """What was found, in two to four lines.
+    """What was found, in two to five lines.
 
     Args:
         found: What `score` returned.
@@ -31,8 +31,11 @@ def score_text(found: Score, output: str) -> str:
         f"{alarms.n} alarm{'s' * (alarms.n != 1)}: MSE above {mse_text(alarms.threshold.mse)}, "
         f"a false-alarm rate of {alarms.threshold.false_alarm_rate:.3g}",
         f"  rows like those of the search would give {mean:.3g} ({low} to {high} in 95 % of cases)",
-        f"all rows together: {_drift_text(alarms.drift)}",
     ]
+    if alarms.at_other_rates:
+        others = (f"{n} at {rate:.2g} (usual {usual:.3g})" for rate, n, usual in alarms.at_other_rates)
+        lines.append(f"  at higher rates: {', '.join(others)}; --false-alarm-rate sets it")
+    lines.append(f"all rows together: {_drift_text(alarms.drift)}")
     return "\n".join(lines)
 
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 N_FEATURES = 3
 """So many features are named of each row: those with the largest part of its squared error."""
+OTHER_RATES = (0.05, 0.1)
+"""Higher false-alarm rates at which alarms are counted: where a few usual rows have enormous errors, a low rate finds
+those alone."""
 _GROUP_ROWS = 64 * ROWS_PER_PASS
 """Rows that are written at a time."""
 
@@ -38,6 +41,8 @@ class Alarms:
     """How many rows gave one."""
     expected: tuple[float, int, int]
     """How many would if all were like the rows of the search: mean, and limits of 95 % of cases."""
+    at_other_rates: tuple[tuple[float, int, float], ...]
+    """Higher false-alarm rates, each with how many rows would give an alarm there, and how many usual ones would."""
     drift: Drift
     """The errors of all rows together."""
 
@@ -215,10 +220,15 @@ def _write_parquet(path: Path, tables: Iterable["pyarrow.Table"]) -> None:
 
 
 def _alarms(usual: np.ndarray, at: Threshold, mse: np.ndarray) -> Alarms:
+    others = [threshold(usual, rate) for rate in OTHER_RATES if len(usual) >= 1 / rate and rate > at.false_alarm_rate]
     return Alarms(
         usual_mse_median=float(np.median(usual)),
         threshold=at,
         n=int((mse > at.mse).sum()),
         expected=expected_alarms(len(mse), at),
+        at_other_rates=tuple(
+            (other.false_alarm_rate, int((mse > other.mse).sum()), len(mse) * other.false_alarm_rate)
+            for other in others
+        ),
         drift=drift(usual, mse),
     )

@@ -104,6 +104,16 @@ def test_words(model_dir: Path, rows: pd.DataFrame, table_csv: Path, tmp_path: P
     far = score_text(score(model_dir, tmp_path / "far.csv", tmp_path / "o.csv"), "o.csv")
     assert "errors much greater than in the search" in far
     assert "100 % of pairs (p < 0.0001)" in far
+    usual = np.sort(pd.read_csv(model_dir / "out_of_fold.csv")["mse"])
+    mse = pd.read_csv(tmp_path / "o.csv")["mse"]
+    counts = [
+        (k / (len(usual) + 1), int((mse > usual[len(usual) - k]).sum()))
+        for k in (int(rate * (len(usual) + 1)) for rate in (0.05, 0.1))
+    ]
+    parts = [f"{n} at {rate:.2g} (usual {len(mse) * rate:.3g})" for rate, n in counts]
+    assert f"  at higher rates: {', '.join(parts)}; --false-alarm-rate sets it" in far.splitlines()
+    high = score_text(score(model_dir, tmp_path / "far.csv", tmp_path / "o.csv", false_alarm_rate=0.2), "o.csv")
+    assert "at higher rates" not in high
     near = score_text(score(model_dir, table_csv, tmp_path / "o.csv"), "o.csv")
     assert "much greater" not in near
 
