@@ -58,6 +58,38 @@ class SymmetricAutoencoder(nn.Module):
         self.encoder = _layers(self.layer_sizes, [hidden_activation] * n_hidden + [code_activation], generator)
         self.decoder = _layers(self.layer_sizes[::-1], [hidden_activation] * n_hidden + [output_activation], generator)
 
+    @classmethod
+    @torch.no_grad()
+    def from_parameters(
+        cls,
+        layer_sizes: Sequence[int],
+        parameters: Sequence[Tensor],
+        *,
+        hidden_activation: str,
+        code_activation: str,
+        output_activation: str,
+    ) -> "SymmetricAutoencoder":
+        """A model with given weights, on the CPU, in their type.
+
+        Args:
+            layer_sizes: As above, and so are the activations.
+            parameters: Weight `(in, out)` and bias `(out,)` of each linear layer, first encoder layer first.
+            hidden_activation: The name of the activation of the hidden layers.
+            code_activation: The name of the activation of the code.
+            output_activation: The name of the activation of the reconstruction.
+        """
+        model = cls(
+            layer_sizes,
+            hidden_activation=hidden_activation,
+            code_activation=code_activation,
+            output_activation=output_activation,
+            generator=torch.Generator(),  # whose weights are replaced
+        ).to(parameters[0].dtype)
+        for linear, weight, bias in zip(model.linear_layers(), parameters[::2], parameters[1::2], strict=True):
+            linear.weight.copy_(weight.T)
+            linear.bias.copy_(bias)
+        return model
+
     def forward(
         self, x: Float[Tensor, "batch input"]
     ) -> tuple[Float[Tensor, "batch input"], Float[Tensor, "batch code"]]:

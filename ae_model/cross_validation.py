@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Num
 from torch import Tensor
 
+from ae_model.autoencoder import SymmetricAutoencoder
+from ae_model.best_models import BestModels
 from ae_model.configuration import Configuration, EpochRecord, OutOfFold
 from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
@@ -92,6 +94,7 @@ class CrossValidation:
         patience: How long a configuration without a schedule may go without a gain; for ever if None.
         first_fold: The number of the first of these folds, which with the seed determines weights and orders: not 0
             where others come before them.
+        keep_models: Whether `best_models` can be asked for; it takes a copy of the weights.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
@@ -112,6 +115,7 @@ class CrossValidation:
         dtype: torch.dtype = torch.float32,
         patience: Patience | None = None,
         first_fold: int = 0,
+        keep_models: bool = False,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._folds, self._seed, self._first_fold = folds, seed, first_fold
@@ -119,7 +123,8 @@ class CrossValidation:
         self._batch_size, self._n_configurations = configurations[0].batch_size, len(configurations)
         self._last_epochs = [max_epochs] * len(configurations) if isinstance(max_epochs, int) else list(max_epochs)
         self._schedule_ends = [c.schedule_epochs for c in configurations]
-        scalings = fold_scalings(values, folds, value_range, scaling)
+        self.scalings = scalings = fold_scalings(values, folds, value_range, scaling)
+        """The scaling of each fold."""
         totals = np.array([_total_sum_of_squares(values, fold, s) for fold, s in zip(folds, scalings, strict=True)])
         self._totals = np.where(totals > 0, totals, np.nan)
         self._n_train_values = np.array([len(fold.train) for fold in folds]) * values.shape[1]
@@ -130,6 +135,7 @@ class CrossValidation:
         self._from_pca = {c for c, configuration in enumerate(configurations) if starts_at_pca(configuration)}
         self._best, self._without_gain = np.full(len(configurations), np.inf), np.zeros(len(configurations), np.int64)
         self._out_of_fold = OutOfFoldErrors(len(configurations), values.shape, folds)
+        self._best_models = BestModels(configurations, len(folds)) if keep_models else None
         self._epoch = -1  # the start is still to be looked at
         if state is not None:
             self._load(state)
@@ -172,6 +178,17 @@ class CrossValidation:
         """
         return self._out_of_fold.of(configuration)
 
+    def best_models(self, configuration: int) -> list[SymmetricAutoencoder] | None:
+        """The models of all folds at the configuration's best epoch so far, on the CPU; they take scaled samples.
+
+        Args:
+            configuration: Its number.
+
+        Returns:
+            None if there has been no epoch in which no fold diverged, or `keep_models` was False.
+        """
+        return None if self._best_models is None else self._best_models.of(configuration)
+
     def configurations_left(self) -> list[int]:
         """The numbers of the configurations that are still trained, rising."""
         return sorted({c for group in self._groups for c, _ in group.members})
@@ -187,6 +204,7 @@ class CrossValidation:
             "best": torch.from_numpy(self._best.copy()),
             "without_gain": torch.from_numpy(self._without_gain.copy()),
             **self._out_of_fold.state(),
+            **({} if self._best_models is None else self._best_models.state()),
         }
         for number, group in enumerate(self._groups):
             state[f"{number}.members"] = torch.tensor(group.members)
@@ -198,6 +216,8 @@ class CrossValidation:
             self._epoch = int(state["epoch"])
             self._best, self._without_gain = (state[name].numpy().copy() for name in ("best", "without_gain"))
             self._out_of_fold.load(state)
+            if self._best_models is not None:
+                self._best_models.load(state)
             self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
             for number, group in enumerate(self._groups):
                 if state[f"{number}.members"].tolist() != [list(member) for member in group.members]:
@@ -219,7 +239,9 @@ class CrossValidation:
         for group, result in zip(groups, results, strict=True):  # the epoch's only wait for the device
             sums[:, *np.array(group.members).T] = result.sums.cpu().numpy()
         records = {c: self._record(*sums[:, c]) for c in configurations}
-        self._out_of_fold.note(records, groups, results)
+        better = self._out_of_fold.note(records, groups, results)
+        if self._best_models is not None:
+            self._best_models.note(better, groups)
         return records
 
     def _has_ended(self, configuration: int, record: EpochRecord) -> bool:

@@ -28,8 +28,10 @@ class OutOfFoldErrors:
         self._epochs = np.full(n_configurations, -1, np.int64)
         self._lowest = np.full(n_configurations, np.inf)
 
-    def note(self, records: Mapping[int, EpochRecord], groups: Sequence[Group], results: Sequence[GroupResult]) -> None:
-        """Take the errors of an epoch of those configurations whose best it is."""
+    def note(
+        self, records: Mapping[int, EpochRecord], groups: Sequence[Group], results: Sequence[GroupResult]
+    ) -> set[int]:
+        """Take the errors of an epoch of those configurations whose best it is, and return which these are."""
         better = set()
         for c, record in records.items():
             mean = float(record.val_mse.mean()) * (1 - START_GAIN if record.epoch == 0 else 1)
@@ -44,6 +46,7 @@ class OutOfFoldErrors:
                 for (c, k), row in zip(group.members, by_row, strict=True):
                     if c in better:
                         self._mse[c, self._validation[k]] = row[: len(self._validation[k])] / self._n_features
+        return better
 
     def of(self, configuration: int) -> OutOfFold | None:
         """The errors of one configuration; None if it has had no epoch in which no fold diverged."""

@@ -1,6 +1,6 @@
 """PCA: its spectrum proposes code sizes, its reconstruction error is the baseline at any code size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -84,11 +84,25 @@ def pca_baseline(
     scaling: str = "range",
 ) -> Float[np.ndarray, "code_sizes n_splits"]:
     """Validation MSE of PCA at each code size in each fold, scaled and fitted on the fold's training rows alone."""
-    columns = []
-    for fold, fitted in zip(folds, fold_scalings(values, folds, value_range, scaling), strict=True):
-        pca = fit_pca(values[fold.train], fitted, max(code_sizes))
-        columns.append(pca_mse(pca, fitted.transform(values[fold.validation]), code_sizes))
+    columns = [
+        pca_mse(pca, fitted.transform(values[fold.validation]), code_sizes)
+        for fold, (pca, fitted) in zip(
+            folds, fold_pcas(values, folds, max(code_sizes), value_range, scaling), strict=True
+        )
+    ]
     return np.stack(columns, axis=1)
+
+
+def fold_pcas(
+    values: Num[np.ndarray, "samples features"],
+    folds: Sequence[Fold],
+    n_components: int,
+    value_range: tuple[float, float] | None = None,
+    scaling: str = "range",
+) -> Iterator[tuple[PCA, Scaling]]:
+    """PCA of each fold's training rows, with at most so many components, and the scaling that it was fitted in."""
+    for fold, fitted in zip(folds, fold_scalings(values, folds, value_range, scaling), strict=True):
+        yield fit_pca(values[fold.train], fitted, n_components), fitted
 
 
 def pca_fve(

@@ -213,17 +213,25 @@ class AutoencoderStack:
             own[name].copy_(state[name])
         self._adam_calls = self._make_adam_calls(state["steps"].tolist())
 
+    def parameters_of(self, member: int) -> list[Tensor]:
+        """A copy of a member's weights `(in, out)` and biases `(out,)`, layer by layer, where the stack lives."""
+        sizes = self.members[member]
+        parameters = []
+        layers = pairwise((*sizes, *sizes[-2::-1]))
+        for (n_in, n_out), weight, bias in zip(layers, self.weights, self.biases, strict=True):
+            parameters += [weight[member, :n_in, :n_out].clone(), bias[member, 0, :n_out].clone()]
+        return parameters
+
     def to_model(self, member: int) -> SymmetricAutoencoder:
         """A copy of one member as a module on the CPU."""
         hidden, code, output = self.names
-        model = SymmetricAutoencoder(
-            self.members[member], hidden_activation=hidden, code_activation=code, output_activation=output
-        ).to(self._flat.dtype)
-        with torch.no_grad():
-            for linear, weight, bias in zip(model.linear_layers(), self.weights, self.biases, strict=True):
-                linear.weight.copy_(weight[member, : linear.in_features, : linear.out_features].T)
-                linear.bias.copy_(bias[member, 0, : linear.out_features])
-        return model
+        return SymmetricAutoencoder.from_parameters(
+            self.members[member],
+            self.parameters_of(member),
+            hidden_activation=hidden,
+            code_activation=code,
+            output_activation=output,
+        )
 
     def load_model(self, member: int, model: SymmetricAutoencoder) -> None:
         """Give a member the weights of a module, as `to_model` returns it.

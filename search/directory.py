@@ -14,7 +14,7 @@ from typing import Any
 
 from ae_model.data import Dataset, source_name
 from ae_model.errors import UserError
-from search.baselines import enter_baselines
+from search.baselines import enter_baselines, enter_probe
 from search.code_sizes import write_code_sizes
 from search.execution.checkpoints import make_folder
 from search.execution.machine import usable_cpus
@@ -94,6 +94,7 @@ def enter_plan(plan: Plan, ledger: Ledger, directory: Path) -> None:
     _write_text(directory / "settings.toml", to_toml(plan.settings))
     _write_text(directory / "environment.json", json.dumps(environment, indent=2) + "\n")
     write_code_sizes(plan.code_sizes, directory)
+    enter_probe(plan, ledger)
     enter_baselines(plan, ledger, plan.code_sizes.code_sizes)
 
 

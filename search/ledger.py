@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from ae_model.configuration import Configuration, EpochRecord, OutOfFold
 from ae_model.patience import epochs_without_gain
+from ae_model.probe import Probed, ProbeScores
 from search.errors import SearchError
 from search.identity import to_json
 from search.ledger_file import lock, open_for_writing, unreadable
@@ -219,6 +220,22 @@ class Ledger:
         with self._transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?)", rows)
 
+    def probed_sizes(self) -> set[int]:
+        """The code sizes at which labels were predicted from PCA's codes; 0 for the features themselves."""
+        with self._transaction() as connection:
+            rows = connection.execute("SELECT DISTINCT code_size FROM probes WHERE trial_id = ''")
+            return {size for (size,) in rows}
+
+    def put_probe(self, code_size: int, scores: ProbeScores) -> None:
+        """Store what was predicted from PCA's codes of a size, or from the features themselves with size 0."""
+        with self._transaction() as connection:
+            _put_probe(connection, "", code_size, 0, scores)
+
+    def drop_probes(self) -> None:
+        """Forget all that was predicted, as where the labels have changed."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM probes")
+
     def start(self, trial_id: str) -> None:
         """Note that a trial is being trained; what it has recorded stays, and is replaced if it is trained anew."""
         with self._transaction() as connection:
@@ -237,6 +254,7 @@ class Ledger:
         status: str | None = RUNNING,
         first_fold: int = 0,
         out_of_fold: OutOfFold | None = None,
+        probed: Probed | None = None,
     ) -> None:
         """Store a report: epochs, and the trial's status; epochs that arrive twice are stored once.
 
@@ -248,6 +266,7 @@ class Ledger:
             status: What has become of it; None for a repeat, of which the epochs alone are stored.
             first_fold: The number of the records' first fold.
             out_of_fold: Its errors at its best epoch so far; those before stay if None.
+            probed: How useful its codes are, likewise.
         """
         rows = [
             (trial_id, record.epoch, fold, *(_finite(v) for v in values))
@@ -263,6 +282,8 @@ class Ledger:
                 content = out_of_fold.mse.astype("<f4").tobytes()
                 values = trial_id, out_of_fold.epoch, content
                 connection.execute("INSERT OR REPLACE INTO out_of_fold VALUES (?, ?, ?)", values)
+            if probed is not None:
+                _put_probe(connection, trial_id, 0, probed.epoch, probed.scores)
             if status is None:
                 return
             connection.execute(
@@ -288,6 +309,14 @@ class Ledger:
         """All of the block is written or nothing."""
         with _told(self._path), self._connection as connection:
             yield connection
+
+
+def _put_probe(connection: sqlite3.Connection, trial_id: str, code_size: int, epoch: int, scores: ProbeScores) -> None:
+    rows = [
+        (trial_id, code_size, fold, epoch, _finite(linear), _finite(nearest))
+        for fold, (linear, nearest) in enumerate(zip(scores.linear, scores.nearest, strict=True))
+    ]
+    connection.executemany("INSERT OR REPLACE INTO probes VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def _outcome(rows: Sequence[tuple[int, float | None, float | None]]) -> Outcome:

@@ -17,7 +17,8 @@ APPLICATION_ID = 0x61655365
 """Tells a ledger from other programs' SQLite files."""
 SCHEMA_VERSION = 4
 """Since 2 a trial's id does not depend on the number of epochs that were asked for; since 3 trials can be stopped;
-since 4 there are out-of-fold errors, as float32, lowest byte first."""
+since 4 there are out-of-fold errors, as float32, lowest byte first, and what is predicted from codes: of a trial at its
+best epoch, without a trial from PCA's codes of a size, and from the features themselves with size 0."""
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS search (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trials (
@@ -35,6 +36,10 @@ CREATE TABLE IF NOT EXISTS baselines (
 CREATE TABLE IF NOT EXISTS out_of_fold (
     trial_id TEXT PRIMARY KEY REFERENCES trials, epoch INTEGER NOT NULL, mse BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS probes (
+    trial_id TEXT NOT NULL, code_size INTEGER NOT NULL, fold INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    linear REAL, nearest REAL, PRIMARY KEY (trial_id, code_size, fold)
+) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION}
 """

@@ -68,6 +68,13 @@ def read_baselines(directory: str | Path) -> Rows:
     return read_ledger(directory, "SELECT code_size, fold, pca_val_mse FROM baselines")
 
 
+def read_probes(directory: str | Path) -> Rows:
+    """What was predicted from codes, as `ledger_file.SCHEMA_VERSION` says; nothing of an earlier version's ledger."""
+    columns = ["trial_id", "code_size", "fold", "epoch", "linear", "nearest"]
+    _, tables = read_ledger(directory, "SELECT name FROM sqlite_master WHERE name = 'probes'")
+    return read_ledger(directory, f"SELECT {', '.join(columns)} FROM probes") if tables else (columns, [])
+
+
 def read_out_of_fold(directory: str | Path, trial_id: str) -> OutOfFold | None:
     """The out-of-fold errors of a trial at its best epoch; None if it has none, or an earlier version trained it."""
     _, tables = read_ledger(directory, "SELECT name FROM sqlite_master WHERE name = 'out_of_fold'")

@@ -11,6 +11,7 @@ from ae_model.configuration import Configuration
 from ae_model.data import Dataset, dataset_from_arrays, load_dataset
 from ae_model.errors import UserError
 from ae_model.folds import Fold, make_folds
+from ae_model.probe import make_probe
 from search.code_sizes import CodeSizes, propose_code_sizes
 from search.execution.records import ValidationDesign
 from search.identity import trial_id
@@ -108,6 +109,7 @@ def make_plan(settings: SearchSettings, data: object = None) -> Plan:
             value_range=dataset.value_range,
             scaling=scaling,
             fp32_precision=search.fp32_precision,
+            probe=make_probe(dataset.development_labels, folds, settings.seed),
         ),
         definition=definition,
         trials=trials,

@@ -46,6 +46,9 @@ TRIAL_TYPES: dict[str, str | tuple[str, ...]] = {
     "pca_val_mse_mean": NUMBER,
     "pca_p_value": NUMBER,
     "dead_code_units_mean": NUMBER,
+    "probe_score": NUMBER,
+    "probe_knn_score": NUMBER,
+    "pca_probe_score": NUMBER,
     "rank": WHOLE,
     "fit_seconds": NUMBER,
     "host": TEXT,
@@ -64,6 +67,9 @@ FOLD_TYPES: dict[str, str | tuple[str, ...]] = {
     "val_fve": NUMBER,
     "dead_code_units": WHOLE,
     "pca_val_mse": NUMBER,
+    "probe_score": NUMBER,
+    "probe_knn_score": NUMBER,
+    "pca_probe_score": NUMBER,
 }
 """Of the table of folds."""
 

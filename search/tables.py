@@ -9,7 +9,15 @@ import pandas as pd
 from ae_model.patience import START_GAIN
 from search.files import replace_file
 from search.ledger import FINISHED
-from search.ledger_reader import Rows, read_baselines, read_configurations, read_epochs, read_trials, read_value
+from search.ledger_reader import (
+    Rows,
+    read_baselines,
+    read_configurations,
+    read_epochs,
+    read_probes,
+    read_trials,
+    read_value,
+)
 from search.paired_test import corrected_p_values, differences_from_pca, standard_errors_of_means
 from search.several_searches import Directories, of_searches
 from search.table_types import EPOCH_TYPES, FOLD_TYPES, TRIAL_TYPES, typed
@@ -62,7 +70,8 @@ def load_folds(directory: Directories) -> pd.DataFrame:
     that it belongs to (Int64), 0 for the first `n_splits` folds, 1 for as many that follow; the trial's `best_epoch`
     (Int64), the same for all its folds; and of this fold alone, at that epoch, `train_mse`, `val_mse`, `val_fve`,
     `dead_code_units` as in `load_epochs`, and `pca_val_mse` (float, scaled units squared), of PCA with as many
-    components as the code has units, fitted on the fold's training rows.
+    components as the code has units, fitted on the fold's training rows. Where there are labels, and the trial has
+    finished, of the first folds: `probe_score`, `probe_knn_score` and `pca_probe_score` (floats), as in `load_trials`.
 
     Args:
         directory: The search's directory, or several, as in `load_epochs`.
@@ -90,6 +99,10 @@ def load_trials(directory: Directories) -> pd.DataFrame:
       `val_mse_mean` and `val_mse_std` (ddof 1), `val_fve_mean`, `train_mse_mean`, `pca_val_mse_mean`,
       `dead_code_units_mean`, `pca_p_value` (floats; MSEs in scaled units squared, FVE a fraction of variance), and
       `val_mse_se` (float), the standard error of one cross-validation, in the root mean square over the repeats.
+    * How useful its code is, where there are labels and it has finished, in the mean over the first folds:
+      `probe_score` (float), the accuracy of a linear probe on the code, or R2 where labels are quantities, for rows
+      that neither has seen; `probe_knn_score` (float), that of the five nearest neighbours; `pca_probe_score` (float),
+      that of a linear probe on as many principal components.
     * Its place among the finished trials of its search: `rank` (Int64, from 1).
 
     A category has all the names that it can have, whichever of them the search holds; `results/README.md` explains each
@@ -208,7 +221,7 @@ def _epochs(directory: str | Path) -> pd.DataFrame:
 def _load_folds(directory: str | Path) -> pd.DataFrame:
     epochs, n_splits = _epochs(directory), _n_splits(directory)
     folds = _folds(_counting(epochs, n_splits), _configurations(directory), _baselines(directory))
-    return typed(folds, FOLD_TYPES)
+    return typed(_with_probes(folds, directory), FOLD_TYPES)
 
 
 def _load_trials(directory: str | Path) -> pd.DataFrame:
@@ -231,7 +244,7 @@ def _load_trials(directory: str | Path) -> pd.DataFrame:
         index=folds["trial_id"].unique(),
     )
     trials = trials.join(epochs.groupby("trial_id")["epoch"].max().rename("epochs"), on="trial_id")
-    trials = trials.join(summary, on="trial_id")
+    trials = trials.join(summary, on="trial_id").join(_probe_means(folds, directory), on="trial_id")
     mean = trials["val_mse_mean"].where(trials["status"] == FINISHED)
     trials["rank"] = ranks(mean.to_numpy(), _decided_by_repeats(trials, epochs, n_splits))
     return typed(trials, TRIAL_TYPES)
@@ -265,6 +278,29 @@ def _configurations(directory: str | Path) -> pd.DataFrame:
 def _baselines(directory: str | Path) -> pd.DataFrame:
     """PCA's validation MSE, with the types that a merge wants also where there is none."""
     return _frame(read_baselines(directory)).astype({"code_size": np.int64, "fold": np.int64, "pca_val_mse": float})
+
+
+def _with_probes(folds: pd.DataFrame, directory: str | Path) -> pd.DataFrame:
+    """With the columns of what was predicted from codes."""
+    probes = _frame(read_probes(directory)).astype(
+        {"code_size": np.int64, "fold": np.int64, "epoch": np.int64, "linear": float, "nearest": float}
+    )
+    is_pca = probes["trial_id"] == ""
+    of_pca = probes.loc[is_pca, ["code_size", "fold", "linear"]].rename(columns={"linear": "pca_probe_score"})
+    names = {"epoch": "best_epoch", "linear": "probe_score", "nearest": "probe_knn_score"}
+    of_trials = probes[~is_pca].drop(columns="code_size").rename(columns=names)
+    # Of a trial that was trained on since, they are at an epoch that is the best no more.
+    folds = folds.merge(of_trials, on=["trial_id", "fold", "best_epoch"], how="left")
+    return folds.merge(of_pca, on=["code_size", "fold"], how="left")
+
+
+def _probe_means(folds: pd.DataFrame, directory: str | Path) -> pd.DataFrame:
+    """The mean over the first folds of what was predicted from each trial's codes."""
+    names = ["probe_score", "probe_knn_score", "pca_probe_score"]
+    first = _with_probes(folds, directory)
+    first = first[first["repeat"] == 0].assign(n_repeats=1)
+    means = {name: _of_folds(first, lambda rows, _: rows.mean(axis=1), name) for name in names}
+    return pd.DataFrame(means, index=first["trial_id"].unique())
 
 
 def _n_splits(directory: str | Path) -> int | None:

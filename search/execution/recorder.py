@@ -64,6 +64,7 @@ class Recorder:
                 status=None if asked.is_repeat else now,
                 first_fold=asked.first_fold,
                 out_of_fold=report.out_of_fold.get(trial_id),
+                probed=report.probes.get(trial_id),
             )
             self._heard(trial_id, now, records)
             if now != RUNNING:  # whatever becomes of its pack, this trial has its result

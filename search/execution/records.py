@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ae_model.configuration import EpochRecord, OutOfFold
 from ae_model.folds import Fold
+from ae_model.probe import Probe, Probed
 from search.execution.packs import Pack
 
 
@@ -25,6 +26,8 @@ class ValidationDesign:
     """How the samples are scaled, as in `fit_scaling`, by each fold for itself."""
     fp32_precision: str
     """The precision of matrix products on a GPU, "tf32" or "ieee"."""
+    probe: Probe | None = None
+    """What is predicted from the codes of finished trials; nothing if None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class Report:
     """The trials that are trained no further, whatever epoch they were to reach."""
     out_of_fold: Mapping[str, OutOfFold] = field(default_factory=dict)
     """The out-of-fold errors of those that have just reached their target, or ended."""
+    probes: Mapping[str, Probed] = field(default_factory=dict)
+    """How useful the codes are of those that have just finished."""
     error: str | None = None
     """Why the pack has failed."""
     host: str = field(default_factory=socket.gethostname)

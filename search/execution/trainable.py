@@ -9,6 +9,7 @@ import numpy as np
 from ray import tune
 
 from ae_model.configuration import EpochRecord, OutOfFold
+from ae_model.probe import Probed, ProbeScores, probe_scores
 from search.execution.checkpoints import CheckpointFile, checkpoint_file
 from search.execution.packs import Pack
 from search.execution.records import Report, ValidationDesign, WorkerOptions
@@ -58,6 +59,7 @@ def _train(
     unsent: list[dict[int, EpochRecord]] = []
     ended: list[str] = []
     out_of_fold: dict[str, OutOfFold] = {}
+    probes: dict[str, Probed] = {}
 
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
@@ -71,6 +73,12 @@ def _train(
         if errors is not None:
             out_of_fold[trial_ids[number]] = errors
 
+    def probe(number: int) -> None:
+        errors = None if pack.is_repeat or design.probe is None else validation.out_of_fold(number)
+        scores = None if errors is None else _probed(validation, number, values, design)
+        if errors is not None and scores is not None:
+            probes[trial_ids[number]] = Probed(epoch=errors.epoch, scores=scores)
+
     for records in validation:
         unsent.append(records)
         left = validation.configurations_left()
@@ -78,10 +86,12 @@ def _train(
         for number, record in records.items():
             if number not in left or record.epoch == pack.targets.get(trial_ids[number]):
                 keep_errors(number)
+            if _is_finished(pack, trial_ids[number], record, is_left=number in left):
+                probe(number)
         now = time.perf_counter()
         if now - last_report >= REPORT_INTERVAL_S:
-            _report(trial_ids, unsent, ended, out_of_fold, seconds())
-            unsent, ended, out_of_fold, last_report = [], [], {}, now
+            _report(trial_ids, unsent, ended, out_of_fold, probes, seconds())
+            unsent, ended, out_of_fold, probes, last_report = [], [], {}, {}, now
             epoch = max(record.epoch for record in records.values())
             if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
@@ -91,8 +101,34 @@ def _train(
                 if record.epoch < pack.targets.get(trial_ids[number], 0):
                     keep_errors(number)
             break
-    _report(trial_ids, unsent, ended, out_of_fold, seconds())
+    _report(trial_ids, unsent, ended, out_of_fold, probes, seconds())
     save()  # from here it goes on where more epochs are asked for
+
+
+def _is_finished(pack: Pack, trial_id: str, record: EpochRecord, *, is_left: bool) -> bool:
+    """Whether a trial has its result with this epoch, and not only comes to a rung."""
+    if trial_id not in pack.targets or not np.isfinite(record.val_mse).all():
+        return False
+    return not is_left or record.epoch >= pack.lengths.get(trial_id, pack.targets[trial_id])
+
+
+def _probed(
+    validation: "CrossValidation", number: int, values: np.ndarray, design: ValidationDesign
+) -> ProbeScores | None:
+    """How useful a configuration's codes are at its best epoch."""
+    import torch
+
+    models = validation.best_models(number)
+    if models is None or design.probe is None:
+        return None
+
+    @torch.no_grad()
+    def codes(fold: int, rows: np.ndarray) -> np.ndarray:
+        scaled = torch.from_numpy(validation.scalings[fold].transform(values[rows])).float()
+        result: np.ndarray = models[fold].encode(scaled).numpy()
+        return result
+
+    return probe_scores(design.probe, codes)
 
 
 def _is_over(pack: Pack) -> bool:
@@ -122,6 +158,7 @@ def _start(
             device=options.device,
             patience=pack.patience,
             first_fold=pack.first_fold,
+            keep_models=design.probe is not None and not pack.is_repeat,
             state=state,
         )
 
@@ -136,6 +173,7 @@ def _report(
     unsent: Sequence[Mapping[int, EpochRecord]],
     ended: Sequence[str],
     out_of_fold: Mapping[str, OutOfFold],
+    probes: Mapping[str, Probed],
     seconds: float,
 ) -> None:
     by_trial = {
@@ -143,4 +181,5 @@ def _report(
         for number, trial_id in enumerate(trial_ids)
     }
     reported = {trial_id: records for trial_id, records in by_trial.items() if records}
-    tune.report({"report": Report(records=reported, fit_seconds=seconds, ended=ended, out_of_fold=out_of_fold)})
+    report = Report(records=reported, fit_seconds=seconds, ended=ended, out_of_fold=out_of_fold, probes=probes)
+    tune.report({"report": report})

@@ -1,0 +1,159 @@
+"""How useful codes are: how well simple models predict labels from them, for rows that no model has seen.
+
+The codes of different folds' models have nothing in common, so everything is done within a fold: a probe is fitted on
+the codes of rows that the fold's model was trained on, and predicts the labels of its validation rows. A linear probe
+(Alain and Bengio, Understanding intermediate layers using linear classifier probes, 2016) says what can be read off the
+code, nearest neighbours what is close to each other in it.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
+
+from ae_model.folds import Fold
+
+MAX_ROWS = 2000
+"""A fold's probe is fitted on so many rows at most, and predicts as many: enough to compare codes, and quick."""
+N_NEIGHBORS = 5
+MIN_ROWS_PER_CLASS = 10
+"""Whole numbers that occur so often on average are names of classes; fewer of each are quantities."""
+
+Kind = Literal["accuracy", "r2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ProbeScores:
+    """How well labels are predicted in each fold: accuracy, in [0, 1], or R2, at most 1; NaN where nothing could be."""
+
+    linear: Float[np.ndarray, " n_splits"]
+    nearest: Float[np.ndarray, " n_splits"]
+    """By the nearest neighbours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Probed:
+    """How useful the codes of a configuration are at its best epoch."""
+
+    epoch: int
+    scores: ProbeScores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Probe:
+    """What is predicted, and which rows of each fold take part."""
+
+    kind: Kind
+    target: np.ndarray
+    """`(n_samples,)`: the numbers of classes, or quantities; of rows without a label anything."""
+    rows: Sequence[tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]]
+    """Of each fold the rows that the probe is fitted on, and those that it predicts; all of them have labels."""
+
+
+def make_probe(labels: np.ndarray | None, folds: Sequence[Fold], seed: int) -> Probe | None:
+    """The probe for labels.
+
+    Texts and truth values are classes, and so are whole numbers that occur at least `MIN_ROWS_PER_CLASS` times on
+    average; other numbers are quantities. Rows without a label (None, NaN, an empty text) take no part.
+
+    Args:
+        labels: Labels `(n_samples,)` of the samples, of any type; None if there are none.
+        folds: The folds of the cross-validation.
+        seed: The seed by which rows are drawn where there are more than `MAX_ROWS`.
+
+    Returns:
+        None if there are no labels, or all are the same.
+    """
+    if labels is None:
+        return None
+    cells = pd.Series(np.asarray(labels)).infer_objects()
+    is_there = (cells.notna() & (cells.astype(str).str.strip() != "")).to_numpy()
+    there = cells[is_there]
+    if there.nunique() < 2:
+        return None
+    numbers = _quantities(there)
+    target = np.zeros(len(cells), np.float64 if numbers is not None else np.int64)
+    target[is_there] = pd.factorize(there.astype(str), sort=True)[0] if numbers is None else numbers
+    rows = []
+    for number, fold in enumerate(folds):
+        rng = np.random.default_rng([seed, number])
+        train, validation = (_some(part[is_there[part]], rng) for part in (fold.train, fold.validation))
+        rows.append((train, validation))
+    return Probe(kind="accuracy" if numbers is None else "r2", target=target, rows=rows)
+
+
+def probe_scores(probe: Probe, features: Callable[[int, np.ndarray], np.ndarray]) -> ProbeScores:
+    """How well a probe does on features of samples.
+
+    Args:
+        probe: What `make_probe` returned.
+        features: Given the number of a fold and numbers of rows, the features `(rows, size)` that the fold's model
+            makes of these.
+    """
+    scores = [fold_scores(probe, k, partial(features, k)) for k in range(len(probe.rows))]
+    linear, nearest = np.array(scores).reshape(-1, 2).T
+    return ProbeScores(linear=linear, nearest=nearest)
+
+
+def fold_scores(probe: Probe, fold: int, features: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
+    """The scores of one fold, linear and by nearest neighbours.
+
+    Args:
+        probe: What `make_probe` returned.
+        fold: The number of the fold.
+        features: Given numbers of rows, their features.
+    """
+    # They take a second to import, which commands that predict nothing need not wait for.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.metrics import accuracy_score, r2_score
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.preprocessing import StandardScaler
+
+    train, validation = probe.rows[fold]
+    y, y_validation = probe.target[train], probe.target[validation]
+    least = 1 if probe.kind == "accuracy" else 2
+    if len(y) < 2 or len(y_validation) < least or np.ptp(y) == 0:
+        return np.nan, np.nan
+    x, x_validation = (np.asarray(features(rows), np.float64) for rows in (train, validation))
+    if not (np.isfinite(x).all() and np.isfinite(x_validation).all()):
+        return np.nan, np.nan
+    scaler = StandardScaler().fit(x)
+    x, x_validation = scaler.transform(x), scaler.transform(x_validation)
+    n_neighbors = min(N_NEIGHBORS, len(y))
+    models: tuple[Any, Any]
+    if probe.kind == "accuracy":
+        models = LogisticRegression(max_iter=100), KNeighborsClassifier(n_neighbors, algorithm="brute")
+        score = accuracy_score
+    else:
+        models = Ridge(), KNeighborsRegressor(n_neighbors, algorithm="brute")
+        score = r2_score
+    with warnings.catch_warnings(), threadpool_limits(1):  # several threads take many times as long on a busy machine
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what a hundred steps give is a linear probe too
+        linear, nearest = (float(score(y_validation, model.fit(x, y).predict(x_validation))) for model in models)
+    return linear, nearest
+
+
+def _quantities(labels: "pd.Series[Any]") -> np.ndarray | None:
+    """Labels as numbers; None if they are classes."""
+    if pd.api.types.is_bool_dtype(labels):
+        return None
+    numbers = pd.to_numeric(labels, errors="coerce") if pd.api.types.is_numeric_dtype(labels) else None
+    if numbers is None or not np.isfinite(numbers.to_numpy(np.float64)).all():
+        return None
+    values = numbers.to_numpy(np.float64)
+    is_whole = bool((values == np.round(values)).all())
+    return None if is_whole and len(values) >= MIN_ROWS_PER_CLASS * labels.nunique() else values
+
+
+def _some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """At most `MAX_ROWS` of the rows, in their order."""
+    if len(rows) <= MAX_ROWS:
+        return rows
+    return np.sort(rng.choice(rows, MAX_ROWS, replace=False))
