@@ -10,11 +10,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Number
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 
 from ae_model.folds import Fold
@@ -52,7 +52,7 @@ class Probe:
     kind: Kind
     target: np.ndarray
     """`(n_samples,)`: the numbers of classes, or quantities; of rows without a label anything."""
-    rows: Sequence[tuple[Int[np.ndarray, " train"], Int[np.ndarray, " validation"]]]
+    rows: Sequence[tuple[np.ndarray, np.ndarray]]
     """Of each fold the rows that the probe is fitted on, and those that it predicts; all of them have labels."""
 
 
@@ -72,20 +72,21 @@ def make_probe(labels: np.ndarray | None, folds: Sequence[Fold], seed: int) -> P
     """
     if labels is None:
         return None
-    cells = pd.Series(np.asarray(labels)).infer_objects()
-    is_there = (cells.notna() & (cells.astype(str).str.strip() != "")).to_numpy()
+    cells = np.asarray(labels)
+    is_there = np.array([_is_there(cell) for cell in cells], bool)
     there = cells[is_there]
-    if there.nunique() < 2:
+    quantities = _quantities(there)
+    classes, numbers = np.unique(there.astype(str), return_inverse=True)
+    if len(classes) < 2:
         return None
-    numbers = _quantities(there)
-    target = np.zeros(len(cells), np.float64 if numbers is not None else np.int64)
-    target[is_there] = pd.factorize(there.astype(str), sort=True)[0] if numbers is None else numbers
+    target = np.zeros(len(cells), np.int64 if quantities is None else np.float64)
+    target[is_there] = numbers if quantities is None else quantities
     rows = []
     for number, fold in enumerate(folds):
         rng = np.random.default_rng([seed, number])
         train, validation = (_some(part[is_there[part]], rng) for part in (fold.train, fold.validation))
         rows.append((train, validation))
-    return Probe(kind="accuracy" if numbers is None else "r2", target=target, rows=rows)
+    return Probe(kind="accuracy" if quantities is None else "r2", target=target, rows=rows)
 
 
 def probe_scores(probe: Probe, features: Callable[[int, np.ndarray], np.ndarray]) -> ProbeScores:
@@ -140,16 +141,23 @@ def fold_scores(probe: Probe, fold: int, features: Callable[[np.ndarray], np.nda
     return linear, nearest
 
 
-def _quantities(labels: "pd.Series[Any]") -> np.ndarray | None:
+def _is_there(cell: Any) -> bool:
+    """Whether a label is one: not None, NaN, pandas' NA or an empty text."""
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return False
+    try:
+        return bool(cell == cell)  # NaN is not
+    except TypeError:  # NA has no truth
+        return False
+
+
+def _quantities(labels: np.ndarray) -> np.ndarray | None:
     """Labels as numbers; None if they are classes."""
-    if pd.api.types.is_bool_dtype(labels):
+    if labels.dtype == bool or not all(isinstance(cell, Number) and not isinstance(cell, bool) for cell in labels):
         return None
-    numbers = pd.to_numeric(labels, errors="coerce") if pd.api.types.is_numeric_dtype(labels) else None
-    if numbers is None or not np.isfinite(numbers.to_numpy(np.float64)).all():
-        return None
-    values = numbers.to_numpy(np.float64)
+    values = labels.astype(np.float64)
     is_whole = bool((values == np.round(values)).all())
-    return None if is_whole and len(values) >= MIN_ROWS_PER_CLASS * labels.nunique() else values
+    return None if is_whole and len(values) >= MIN_ROWS_PER_CLASS * len(np.unique(values)) else values
 
 
 def _some(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -53,7 +53,7 @@ RuleOption = Annotated[
     typer.Option(
         "--rule",
         metavar="RULE",
-        help="best, one-se, smallest-code or target-fve.  [default: the last select's, else the settings']",
+        help="best, one-se, smallest-code, target-fve or best-probe.  [default: the last select's, else the settings']",
     ),
 ]
 TargetOption = Annotated[
@@ -240,7 +240,9 @@ def select(directory: Directory, rule: RuleOption = None, target_fve: TargetOpti
     from search.trained import trained_trial
 
     selection = select_(directory, rule, target_fve)  # type: ignore[arg-type]  # it refuses other rules
-    print(console.selection_text(selection, load_trials(directory)))
+    trials_ = load_trials(directory)
+    print(console.selection_text(selection, trials_))
+    console.print_usefulness(directory, trials_, selection.trial_id)
     if trained_trial(directory / "best") == (selection.trial_id, selection.best_epoch):
         print(f"Already trained: {directory / 'best'}")
     else:

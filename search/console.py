@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from search.ledger import DIVERGED, ENDED, FAILED, FINISHED, RUNNING, STOPPED
 from search.ledger_file import is_running
 from search.paired_test import SIGNIFICANCE, p_value_text, verdict
 from search.several_searches import Directories, of_searches
-from search.tables import ROUNDING, configuration_labels, load_epochs, load_trials
+from search.tables import ROUNDING, configuration_labels, load_epochs, load_folds, load_trials
 from search.trial_query import check_column, rows_where
 from search.trials_table import mse_text, plain_table, trials_table
 
@@ -56,7 +57,8 @@ def selection_text(selection: "Selection", trials: pd.DataFrame | None = None) -
     if s.n_better:
         one = s.n_better == 1
         why = f" by its first folds, and {'was' if one else 'were'} not repeated"
-        why = why if s.rule == "best" else ": the rule prefers a smaller model"
+        if s.rule != "best":
+            why = f": the rule {'looks at the labels' if s.rule == 'best-probe' else 'prefers a smaller model'}"
         lines.append(f"  {'1 trial is' if one else f'{s.n_better} trials are'} significantly better{why}")
     if s.tied:
         lines.append(f"  {_but_tied(s)}:")
@@ -224,6 +226,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         console.print()
         files = [("smallest_code.png ", "what each code size explains, beside PCA (also smallest_code.json)")]
     console.print(selection_text(result.selection, trials))
+    print_usefulness(directory, result.trials, result.selection.trial_id)
     console.print()
     if result.evaluation is None:
         console.print("No test set: data.test_fraction is 0, and all rows were searched and trained on")
@@ -242,6 +245,21 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
     for advice in advise(result.trials, load_epochs(directory), result.selection, settings):
         console.print()
         console.print(advice.text(command))
+
+
+def print_usefulness(directory: str | Path, trials: pd.DataFrame, winner: str) -> None:
+    """Print how well labels are predicted from a winner's code, if that is known.
+
+    Args:
+        directory: The search's directory.
+        trials: What `load_trials` returned.
+        winner: The winner's `trial_id`.
+    """
+    from search.usefulness import usefulness, usefulness_lines
+
+    found = usefulness(directory, trials, load_folds(directory), winner)
+    for line in () if found is None else usefulness_lines(found):
+        _console().print(textwrap.indent(line, "  "))
 
 
 def _in_order(trials: pd.DataFrame) -> pd.DataFrame:

@@ -19,8 +19,8 @@ from search.settings_files import search_settings
 from search.tables import configuration_labels, load_epochs, load_folds, load_trials, ranks
 from search.trained import trained_trial
 
-Rule = Literal["best", "one-se", "smallest-code", "target-fve"]
-RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code", "target-fve")
+Rule = Literal["best", "one-se", "smallest-code", "target-fve", "best-probe"]
+RULES: tuple[Rule, ...] = ("best", "one-se", "smallest-code", "target-fve", "best-probe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,12 +199,13 @@ def select_winner(
             error of the best (Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984).
             "smallest-code": among the same trials, the smallest code, and of those the lowest `val_mse_mean`.
             "target-fve": the smallest code among the trials whose `val_fve_mean` is at least `target_fve`, and of those
-            the best; the best of all where none is.
+            the best; the best of all where none is. "best-probe": the highest `probe_score`, and of equal ones the
+            lowest `val_mse_mean`.
         target_fve: What "target-fve" needs, in (0, 1).
         epochs: What `load_epochs` returned; without it, the fields of `cross_fit` are None.
 
     Raises:
-        UserError: If no trial has a complete epoch, or the rule has no target.
+        UserError: If no trial has a complete epoch, or the rule has no target, or no scores of a probe.
     """
     if rule == "target-fve" and target_fve is None:
         raise UserError(
@@ -222,12 +223,19 @@ def select_winner(
     ranked = ranked.sort_values(["place", "number"])
     if ranked.empty:
         raise UserError("no trial has a complete epoch, so there is nothing to select. Run the search to continue it.")
+    if rule == "best-probe" and not ranked["probe_score"].notna().any():
+        raise UserError(
+            'the rule "best-probe" needs finished trials with a probe_score, but there are none: the samples have no '
+            "labels, or only one. Name the label_column of a table, or choose by another rule.",
+            argument="rule",
+        )
     ranked = ranked.assign(label=configuration_labels(ranked))
     winner = _chosen(ranked, rule, target_fve)
     tied, n_better = _compare(ranked, folds, str(winner["trial_id"]))
     n_splits = int(folds.loc[folds["repeat"] == 0, "fold"].nunique())
     fitted = None
-    if epochs is not None and winner["n_repeats"] == 1:  # else its mean is over other folds, which it was not chosen by
+    # Else its mean is over other folds, or of another kind, than what it was chosen by.
+    if epochs is not None and winner["n_repeats"] == 1 and rule != "best-probe":
         candidates = ranked.assign(repeated=False)
         fitted = cross_fit(epochs, candidates, lambda known: _chosen(known, rule, target_fve), n_splits)
     return Selection(
@@ -262,6 +270,8 @@ def _chosen(ranked: pd.DataFrame, rule: Rule, target_fve: float | None) -> "pd.S
     if rule == "target-fve":
         reach = ranked[ranked["val_fve_mean"] >= target_fve]
         near = ranked if reach.empty else reach.sort_values(["code_size", "place", "number"])
+    elif rule == "best-probe":
+        near = ranked.assign(minus=-ranked["probe_score"]).sort_values(["minus", "place", "number"])
     else:
         best = ranked.iloc[0]
         near = ranked[ranked["repeated"]] if best["repeated"] else ranked

@@ -279,7 +279,7 @@ class ResourceSettings(_Section):
     """Where checkpoints lie: a path or URI that all nodes see; in the search's own folder if None."""
 
 
-RuleName = Literal["best", "one-se", "smallest-code", "target-fve"]
+RuleName = Literal["best", "one-se", "smallest-code", "target-fve", "best-probe"]
 """How a winner is chosen, as `select_winner` explains it."""
 
 

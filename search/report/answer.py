@@ -17,6 +17,7 @@ from search.settings import ARRAY_SOURCE
 from search.smallest_code_record import percent, smallest_code_lines
 from search.trained import trained_trial
 from search.trials_table import mse_text
+from search.usefulness import usefulness_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +197,8 @@ def _sentences(facts: Facts) -> list[str]:
         texts.append(f"{were} compared with none.")
     if s.n_repeats > 1:
         texts.append(f"The winner was cross-validated {s.n_repeats} times with other folds and weights.")
+    if facts.usefulness is not None:
+        texts += [_sentence(line.replace("\n", " ")) for line in usefulness_lines(facts.usefulness)]
     for status, what in ((FAILED, "failed"), (DIVERGED, "diverged")):
         if n := int(counts.get(status, 0)):
             texts.append(f"{n} trial{'s' * (n > 1)} {what}: see the column error of the table.")

@@ -18,6 +18,7 @@ from search.settings_files import search_settings
 from search.smallest_code_record import SmallestCode
 from search.tables import configuration_labels, load_epochs, load_folds, load_trials
 from search.trained import trained_trial
+from search.usefulness import Usefulness, usefulness
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +41,8 @@ class Facts:
     model_dir: Path
     evaluation: Evaluation | None
     """The winner's figures on the test set; None until it has them."""
+    usefulness: Usefulness | None
+    """How well labels are predicted from the winner's code."""
     smallest: SmallestCode | None
     """The answers of a search for the smallest code."""
     bottleneck: pd.DataFrame | None
@@ -105,6 +108,7 @@ def read_facts(directory: str | Path, *, at_work: bool | None = None) -> Facts:
         at_work=at_work,
         model_dir=model_dir,
         evaluation=evaluation,
+        usefulness=None if selection is None else usefulness(directory, trials, folds, selection.trial_id),
         smallest=smallest if settings.search.algorithm == "smallest-code" else None,
         bottleneck=pd.read_csv(bottleneck) if bottleneck.is_file() else None,
         training_seconds=read_value(directory, "training_seconds"),

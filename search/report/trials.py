@@ -42,6 +42,8 @@ _CHOICES = {
 }
 """What a configuration can differ in."""
 _LOGARITHMIC = ("code_size", "widest_hidden", "learning_rate", "batch_size")
+_WHERE_KNOWN = ("rung", "error", "dead_code_units_mean", "probe_score", "probe_knn_score")
+"""Columns that are left out where they say nothing."""
 _OF_LAYERS = ("hidden_depth", "hidden_widths", "widest_hidden")
 """What the layer sizes say already."""
 
@@ -76,6 +78,8 @@ def trials_table(facts: Facts) -> dict[str, Any]:
         ("val_fve_mean", "FVE", trials["val_fve_mean"]),
         ("pca_val_mse_mean", "PCA MSE", trials["pca_val_mse_mean"]),
         ("vs_pca", "vs PCA", judged),
+        ("probe_score", "probe", trials["probe_score"]),
+        ("probe_knn_score", "k-NN", trials["probe_knn_score"]),
         ("dead_code_units_mean", "dead units", trials["dead_code_units_mean"]),
         ("n_parameters", "parameters", trials["n_parameters"]),
         ("epochs", "epochs", trials["epochs"]),
@@ -88,7 +92,7 @@ def trials_table(facts: Facts) -> dict[str, Any]:
     cells = []
     for name, title, values in [*always, *varied, *results]:
         of_column = [_cell(value) for value in values]
-        if name in ("rung", "error", "dead_code_units_mean") and not any(of_column):
+        if name in _WHERE_KNOWN and not any(of_column):
             continue
         is_number = all(value is None or isinstance(value, int | float) for value in of_column)
         columns.append({"name": name, "title": title, "number": is_number})

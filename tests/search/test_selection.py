@@ -64,6 +64,7 @@ def _tables(trials: dict[str, tuple[list[float], int, int, str]]) -> tuple[pd.Da
                 "val_fve_mean": 0.5,
                 "pca_val_mse_mean": 12.0,
                 "pca_p_value": 0.25,
+                "probe_score": 0.75,
             }
         )
         folds += [{"trial_id": name, "fold": k, "repeat": 0, "val_mse": float(value)} for k, value in enumerate(values)]
@@ -223,7 +224,7 @@ def test_a_selection_that_cannot_be_read(searched: Path, content: str | None) ->
 def test_a_rule_that_is_none(searched: Path) -> None:
     """The message lists the rules, and nothing is written."""
     with pytest.raises(
-        ValueError, match=r"^rule must be one of best, one-se, smallest-code, target-fve, but is 'worst'"
+        ValueError, match=r"^rule must be one of best, one-se, smallest-code, target-fve, best-probe, but is 'worst'"
     ):
         select(searched, "worst")  # type: ignore[arg-type]  # the point of the test
     assert not (searched / "selection.json").exists()

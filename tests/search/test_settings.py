@@ -223,7 +223,7 @@ WRONG: list[tuple[Mapping[str, Any], list[str]]] = [
     ({"resources": {"max_failures": -1}}, ["resources.max_failures", "-1"]),
     (
         {"selection": {"rule": "worst"}},
-        ["selection.rule", "'best', 'one-se', 'smallest-code' or 'target-fve'", "'worst'"],
+        ["selection.rule", "'best', 'one-se', 'smallest-code', 'target-fve' or 'best-probe'", "'worst'"],
     ),
     # contradictions
     ({"space": {"hidden": ["64"], "depth": [1], "widths": [8]}}, ["space", "hidden", "depth", "both"]),

@@ -93,18 +93,20 @@ def test_trials_csv_to_the_byte(tmp_path: Path) -> None:
     columns = ",".join(TRIAL_TYPES)
     rows = [
         "a,1,finished,8-4-2,2,1,relu,linear,pca,0.001,64,0.0,constant,,0.0,0.0,0.0,98,4.0,2,,,1,2,0.375,"
-        "0.1767766952966369,0.125,0.625,0.1875,0.625,0.0,0.5,1,1.5,node,",
+        "0.1767766952966369,0.125,0.625,0.1875,0.625,0.0,0.5,,,,1,1.5,node,",
         "b,2,stopped,8-2,2,0,relu,relu,random,0.001,64,0.0,cosine,4,0.0,0.0,0.0,42,4.0,1,1,0.625,1,1,0.875,"
-        "0.1767766952966369,0.125,0.125,0.4375,0.625,0.0,0.5,,0.5,node,",
-        "c,3,failed,8-4-4-2,2,2,relu,relu,random,0.001,64,0.0,constant,,0.25,0.0,0.0,138,4.0,,,,,,,,,,,,,,,,,no memory",
+        "0.1767766952966369,0.125,0.125,0.4375,0.625,0.0,0.5,,,,,0.5,node,",
+        "c,3,failed,8-4-4-2,2,2,relu,relu,random,0.001,64,0.0,constant,,0.25,0.0,0.0,138,4.0,"
+        ",,,,,,,,,,,,,,,,,,,no memory",
     ]
     assert (tmp_path / "trials.csv").read_text() == "\n".join([columns, *rows, ""])
     folds = [
-        "trial_id,number,fold,repeat,best_epoch,train_mse,val_mse,val_fve,dead_code_units,pca_val_mse",
-        "a,1,0,0,2,0.125,0.25,0.75,0,0.5",
-        "a,1,1,0,2,0.25,0.5,0.5,1,0.75",
-        "b,2,0,0,1,0.375,0.75,0.25,0,0.5",
-        "b,2,1,0,1,0.5,1.0,0.0,1,0.75",
+        "trial_id,number,fold,repeat,best_epoch,train_mse,val_mse,val_fve,dead_code_units,pca_val_mse,"
+        "probe_score,probe_knn_score,pca_probe_score",
+        "a,1,0,0,2,0.125,0.25,0.75,0,0.5,,,",
+        "a,1,1,0,2,0.25,0.5,0.5,1,0.75,,,",
+        "b,2,0,0,1,0.375,0.75,0.25,0,0.5,,,",
+        "b,2,1,0,1,0.5,1.0,0.0,1,0.75,,,",
     ]
     assert (tmp_path / "folds.csv").read_text() == "\n".join([*folds, ""])
 

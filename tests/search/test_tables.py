@@ -46,7 +46,8 @@ TRIALS = [
     "init", "learning_rate", "batch_size", "weight_decay", "learning_rate_schedule", "schedule_epochs", "dropout",
     "noise_std", "mask_fraction", "n_parameters", "compression_ratio", "epochs", "rung", "forecast", "n_repeats",
     "best_epoch", "val_mse_mean", "val_mse_std", "val_mse_se", "val_fve_mean", "train_mse_mean", "pca_val_mse_mean",
-    "pca_p_value", "dead_code_units_mean", "rank", "fit_seconds", "host", "error",
+    "pca_p_value", "dead_code_units_mean", "probe_score", "probe_knn_score", "pca_probe_score", "rank", "fit_seconds",
+    "host", "error",
 ]  # fmt: skip
 
 
