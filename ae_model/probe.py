@@ -115,6 +115,7 @@ def fold_scores(probe: Probe, fold: int, features: Callable[[np.ndarray], np.nda
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.metrics import accuracy_score, r2_score
     from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     train, validation = probe.rows[fold]
@@ -125,20 +126,21 @@ def fold_scores(probe: Probe, fold: int, features: Callable[[np.ndarray], np.nda
     x, x_validation = (np.asarray(features(rows), np.float64) for rows in (train, validation))
     if not (np.isfinite(x).all() and np.isfinite(x_validation).all()):
         return np.nan, np.nan
-    scaler = StandardScaler().fit(x)
-    x, x_validation = scaler.transform(x), scaler.transform(x_validation)
     n_neighbors = min(N_NEIGHBORS, len(y))
-    models: tuple[Any, Any]
+    linear: Any
+    nearest: Any
     if probe.kind == "accuracy":
-        models = LogisticRegression(max_iter=100), KNeighborsClassifier(n_neighbors, algorithm="brute")
+        linear, nearest = LogisticRegression(max_iter=100), KNeighborsClassifier(n_neighbors, algorithm="brute")
         score = accuracy_score
     else:
-        models = Ridge(), KNeighborsRegressor(n_neighbors, algorithm="brute")
+        linear, nearest = Ridge(), KNeighborsRegressor(n_neighbors, algorithm="brute")
         score = r2_score
     with warnings.catch_warnings(), threadpool_limits(1):  # several threads take many times as long on a busy machine
         warnings.simplefilter("ignore", ConvergenceWarning)  # what a hundred steps give is a linear probe too
-        linear, nearest = (float(score(y_validation, model.fit(x, y).predict(x_validation))) for model in models)
-    return linear, nearest
+        # Near is near in the code's own units: to standardise PCA's code would make noise as loud as the rest.
+        models = make_pipeline(StandardScaler(), linear), nearest
+        scores = [float(score(y_validation, model.fit(x, y).predict(x_validation))) for model in models]
+    return scores[0], scores[1]
 
 
 def _is_there(cell: Any) -> bool:

@@ -20,15 +20,16 @@ CLASSES = np.where(VALUES[:, 0] + 0.3 * VALUES[:, 1] > 0, "up", "down")
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
-    """Per fold, of probes that are fitted on standardised features of training rows."""
+    """Per fold, of probes that are fitted on features of training rows; for the linear one these are standardised."""
     probe = make_probe(CLASSES, FOLDS, seed=0)
     assert probe is not None
     assert probe.kind == "accuracy"
     found = probe_scores(probe, lambda _, rows: VALUES[rows, :3])
     for k, fold in enumerate(FOLDS):
         train, validation = (VALUES[rows, :3].astype(np.float64) for rows in (fold.train, fold.validation))
-        for scores, model in ((found.linear, LogisticRegression()), (found.nearest, KNeighborsClassifier(5))):
-            expected = make_pipeline(StandardScaler(), model).fit(train, CLASSES[fold.train])
+        linear = make_pipeline(StandardScaler(), LogisticRegression())
+        for scores, model in ((found.linear, linear), (found.nearest, KNeighborsClassifier(5))):
+            expected = model.fit(train, CLASSES[fold.train])
             assert scores[k] == expected.score(validation, CLASSES[fold.validation])
 
 

@@ -25,8 +25,8 @@ from search.usefulness import MoreUseful, Usefulness, usefulness, usefulness_lin
 
 
 def _scores(x: np.ndarray, y: np.ndarray, x_validation: np.ndarray, y_validation: np.ndarray) -> list[float]:
-    models = LogisticRegression(), KNeighborsClassifier(5)
-    return [make_pipeline(StandardScaler(), m).fit(x, y).score(x_validation, y_validation) for m in models]
+    models = make_pipeline(StandardScaler(), LogisticRegression()), KNeighborsClassifier(5)
+    return [model.fit(x, y).score(x_validation, y_validation) for model in models]
 
 
 def test_scores_of_a_search_are_those_of_its_folds_models(searched: SearchResult, settings: SearchSettings) -> None:
