@@ -31,7 +31,7 @@ class SymmetricAutoencoder(nn.Module):
     Raises:
         UserError: If there are fewer than two sizes, a size is not a positive integer, or an activation is unknown.
 
-    Example:
+    Examples:
         >>> model = SymmetricAutoencoder((784, 500, 32), code_activation="linear")
         >>> reconstruction, code = model(torch.zeros(8, 784))
         >>> reconstruction.shape, code.shape
@@ -127,7 +127,7 @@ class SymmetricAutoencoder(nn.Module):
         Raises:
             UserError: If the start is for another number of features or another output activation.
 
-        Example:
+        Examples:
             >>> values = np.random.default_rng(0).normal(size=(100, 8))
             >>> scaling = fit_scaling(values)
             >>> model = SymmetricAutoencoder((8, 20, 3), output_activation="linear").double()

@@ -162,7 +162,7 @@ def default_learning_rate(input_size: int) -> float:
     at PCA leaves it in the wrong direction where that is too much. By the root of the number of features the rate is
     near the best of those measured with 64 to 4,096 of them (`benchmarks/README.md`).
 
-    Example:
+    Examples:
         >>> default_learning_rate(13), default_learning_rate(784)
         (0.001, 0.00029)
     """
@@ -177,7 +177,7 @@ def layer_sizes_text(layer_sizes: Sequence[int]) -> str:
 def count_parameters(layer_sizes: Sequence[int]) -> int:
     """Number of weights and biases of the autoencoder of these sizes, encoder and decoder together.
 
-    Example:
+    Examples:
         >>> count_parameters((64, 16))  # 64 * 16 weights twice, 16 and 64 biases
         2128
     """

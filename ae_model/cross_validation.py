@@ -51,7 +51,7 @@ def cross_validate(
         device: Where to train.
         dtype: The type of the weights, in which everything is computed.
 
-    Example:
+    Examples:
         >>> values = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
         >>> configuration = Configuration(layer_sizes=(8, 3), code_activation="linear")
         >>> records = cross_validate(values, configuration, folds=make_folds(100, 5, seed=0), max_epochs=2, seed=0)

@@ -138,7 +138,7 @@ def dataset_from_arrays(
         UserError: If the arguments do not fit together, or a value is not a finite number; the message names row and
             column.
 
-    Example:
+    Examples:
         >>> dataset = dataset_from_arrays(np.random.default_rng(0).random((50, 4)), feature_names=list("abcd"))
         >>> dataset.development.shape, dataset.test.shape
         ((40, 4), (10, 4))

@@ -14,7 +14,7 @@ class UserError(ValueError):
         message: One line. It calls arguments by their names in Python.
         argument: The name of the argument that it is about, if it is about one, as it stands in the message.
 
-    Example:
+    Examples:
         >>> error = UserError("test_fraction must be less than 1, but is 2. Lower it.", argument="test_fraction")
         >>> str(error.renamed(lambda name: f"data.{name}"))
         'data.test_fraction must be less than 1, but is 2. Lower it.'

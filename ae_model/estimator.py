@@ -72,7 +72,7 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
         trained_: The model with its scaling, as `load_model` returns it; `save_model` writes it.
         n_features_in_, feature_names_in_: What `fit` has seen.
 
-    Example:
+    Examples:
         >>> x = np.random.default_rng(0).normal(size=(200, 3)) @ np.random.default_rng(1).normal(size=(3, 10))
         >>> transformer = AutoencoderTransformer(code_size=3, max_steps=100, random_state=0).fit(x)
         >>> transformer.transform(x).shape, round(transformer.score(x), 3)

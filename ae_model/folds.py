@@ -24,7 +24,7 @@ def make_folds(n_samples: int, n_splits: int, seed: int) -> list[Fold]:
     Raises:
         UserError: If there are fewer than 2 folds, or more folds than samples.
 
-    Example:
+    Examples:
         >>> [len(fold.validation) for fold in make_folds(12, 5, seed=0)]
         [3, 3, 2, 2, 2]
     """

@@ -37,7 +37,7 @@ def epochs_without_gain(errors: Iterable[float], min_gain: float) -> int:
         errors: The error after each epoch.
         min_gain: As in `Patience`.
 
-    Example:
+    Examples:
         >>> epochs_without_gain([1.0, 0.5, 0.4999, 0.6], min_gain=0.01)
         2
     """

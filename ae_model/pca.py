@@ -36,7 +36,7 @@ def code_size_for(explained_variance: float, ratio: Float[np.ndarray, " componen
     Returns:
         A number from 1 to `len(ratio)`.
 
-    Example:
+    Examples:
         >>> code_size_for(0.95, np.array([0.7, 0.2, 0.08, 0.02]))
         3
     """

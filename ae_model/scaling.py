@@ -82,7 +82,7 @@ def fit_scaling(
     Raises:
         UserError: If there is no such kind.
 
-    Example:
+    Examples:
         >>> scaling = fit_scaling(np.array([[0.0, 10.0], [4.0, 30.0]]))
         >>> scaling.scale.tolist(), scaling.shift.tolist()
         ([0.5, 0.1], [-1.0, -2.0])

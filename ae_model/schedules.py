@@ -20,7 +20,7 @@ def scheduled_rate(name: str, rate: float, step: int, n_steps: int) -> float:
         step: The number of the step, counted from 0.
         n_steps: The length of the schedule, >= 1.
 
-    Example:
+    Examples:
         >>> [scheduled_rate("cosine", 0.1, step, 2) for step in range(3)]
         [0.1, 0.05, 0.0]
     """

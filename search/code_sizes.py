@@ -62,7 +62,7 @@ def propose_code_sizes(dataset: Dataset, settings: BottleneckSettings | SearchSe
     Raises:
         UserError: If the samples do not vary, or an argument is of another type.
 
-    Example:
+    Examples:
         >>> propose_code_sizes(load_dataset("digits")).code_sizes
         [28]
     """

@@ -15,7 +15,7 @@ def command_with(arguments: Sequence[str], changes: Mapping[str, Any]) -> str:
         arguments: The command that it was run with, word by word.
         changes: The settings' new values by key. What the command says of them, or of settings that exclude them, goes.
 
-    Example:
+    Examples:
         >>> command_with(["ae-search", "run", "--fresh", "--set=seed=1"], {"seed": 2})
         'ae-search run --set seed=2'
     """
@@ -39,7 +39,7 @@ def command_with(arguments: Sequence[str], changes: Mapping[str, Any]) -> str:
 def toml_value(value: Any) -> str:
     """A number, a text, a list of these, or a mapping of texts to these, as TOML in one line.
 
-    Example:
+    Examples:
         >>> toml_value({"low": 1e-05, "high": 0.01})
         '{low = 1e-05, high = 0.01}'
     """

@@ -18,7 +18,7 @@ def example_rows(per_sample_mse: np.ndarray, labels: np.ndarray | None, n: int) 
         The row and the title of each, in the order of the errors: the title is "best", "median" or "worst", the class,
         both with a comma between them, or empty.
 
-    Example:
+    Examples:
         >>> example_rows(np.array([0.3, 0.1, 0.2, 0.4]), np.array(["a", "b", "a", "c"]), 3)
         [(1, 'best, b'), (2, 'median, a'), (3, 'worst, c')]
     """

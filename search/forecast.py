@@ -31,7 +31,7 @@ def forecast(curve: Float[np.ndarray, " epochs"], first_epoch: int, last: int) -
         last: The epoch that the trial is to reach in the end. For one that has come to its end the forecast is the
             lowest value, where that of epoch 0 counts as lower by `START_GAIN`.
 
-    Example:
+    Examples:
         >>> print(f"{forecast(1 / np.arange(1.0, 9.0), first_epoch=1, last=100):.4f}")
         0.0833
     """
@@ -55,7 +55,7 @@ def lowest(values: Mapping[str, float], n: int) -> list[str]:
     Where values differ by rounding, as those of trials that do not leave PCA, the ids decide: the order in which trials
     are given never does.
 
-    Example:
+    Examples:
         >>> lowest({"c": 1.0, "b": 1.0 + 1e-9, "a": 2.0, "d": math.inf}, 3)
         ['b', 'c', 'a']
     """

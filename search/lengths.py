@@ -35,7 +35,7 @@ def training_length(settings: SearchSection, folds: Sequence[Fold], batch_size: 
         folds: The folds of the cross-validation.
         batch_size: Samples per step.
 
-    Example:
+    Examples:
         >>> from ae_model import make_folds
         >>> training_length(SearchSection(max_steps=1000), make_folds(100, 5, seed=0), batch_size=8)
         Length(epochs=100, patience=Patience(epochs=25, min_gain=0.001))

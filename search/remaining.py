@@ -32,7 +32,7 @@ class Remaining:
         epochs: The last epoch of each pack, in the order in which packs are started.
         seconds: What an epoch of each pack takes by its size, > 0; only ratios matter.
 
-    Example:
+    Examples:
         >>> remaining = Remaining(epochs=[10, 10], seconds=[2.0, 1.0])
         >>> remaining.begin(0, now=0.0)
         >>> remaining.reach(0, 5, now=20.0)  # 4 s an epoch: 20 s are left of this one, and 20 s of the other

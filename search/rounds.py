@@ -115,7 +115,7 @@ def halving(
 def rung_epochs(last: int, *, factor: float, grace_period: int | None) -> list[int]:
     """The epochs of the rungs of trials with `last` epochs, rising; the last rung is their end.
 
-    Example:
+    Examples:
         >>> rung_epochs(81, factor=2, grace_period=None)
         [3, 7, 14, 27, 54, 81]
     """

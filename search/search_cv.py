@@ -66,7 +66,7 @@ class AutoencoderSearchCV(TransformerMixin, BaseEstimator):  # type: ignore[misc
         result_: The `SearchResult`: trials and selection; its files are gone if there was no `directory`.
         n_features_in_, feature_names_in_: What `fit` has seen.
 
-    Example:
+    Examples:
         >>> from sklearn.datasets import load_wine
         >>> x = load_wine().data
         >>> search = AutoencoderSearchCV({"code_size": [3], "hidden": [(), (32,)]}, random_state=0).fit(x)

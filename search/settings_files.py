@@ -45,7 +45,7 @@ def load_settings(
     Raises:
         UserError: If the file is missing or not TOML, a key is unknown, a value is wrong, or there is no such preset.
 
-    Example:
+    Examples:
         >>> load_settings(overrides=["search.n_splits=10"]).search.n_splits
         10
     """
@@ -69,7 +69,7 @@ def parse_settings(content: Mapping[str, Any]) -> SearchSettings:
     Raises:
         UserError: If a key is unknown or a value is wrong.
 
-    Example:
+    Examples:
         >>> parse_settings({"search": {"n_splits": 10}}).search.n_splits
         10
     """

@@ -20,7 +20,7 @@ def search_names(directories: Sequence[str | Path]) -> list[str]:
     Raises:
         UserError: If there is none, or the same one twice.
 
-    Example:
+    Examples:
         >>> search_names(["/results/digits", "/results/mnist", "/old/digits"])
         ['results/digits', 'mnist', 'old/digits']
     """

@@ -59,7 +59,7 @@ class Answer:
 def level(fve: Float[np.ndarray, " folds"], target: float) -> int:
     """Where the folds' FVE stands to a target; training that diverged, with FVE that is not finite, is below it.
 
-    Example:
+    Examples:
         >>> level(np.array([0.90, 0.91, 0.90, 0.91]), 0.95) == BELOW
         True
         >>> level(np.array([0.92, 0.99, 0.94, 0.98]), 0.95) == UNSURE_ABOVE
@@ -89,7 +89,7 @@ def next_sizes(
         high: The largest, >= low.
         guesses: Where to begin, for each target.
 
-    Example:
+    Examples:
         >>> truth = {size: 1 - 0.5**size + np.array([0.001, -0.001, 0.0]) for size in range(1, 65)}
         >>> measured = {}
         >>> while sizes := next_sizes(measured, [0.95], low=1, high=64, guesses=[9]):
@@ -223,7 +223,7 @@ def choice_labels(choices: Sequence[Sequence[Configuration]]) -> list[str]:
     Args:
         choices: The configurations of each choice, one for each of its code sizes, at least one.
 
-    Example:
+    Examples:
         >>> sizes = [(64, 512, 8), (64, 512, 9)], [(64, 8), (64, 9)]
         >>> choice_labels([[Configuration(layer_sizes=s) for s in choice] for choice in sizes])
         ['512', 'no hidden layer']

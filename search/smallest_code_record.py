@@ -111,7 +111,7 @@ def smallest_code(
 def smallest_code_lines(found: SmallestCode) -> list[str]:
     """What the console prints of it: a line for each target, then the intrinsic dimension where it is known.
 
-    Example:
+    Examples:
         >>> nine = Answer(target=0.95, size=9, low=8, high=10, largest=28, fve=0.953)
         >>> wide = ChoiceAnswers(label="512", answers=[nine], fve={9: [0.952, 0.954]})
         >>> found = SmallestCode(
@@ -135,7 +135,7 @@ def smallest_code_lines(found: SmallestCode) -> list[str]:
 def percent(fraction: float) -> str:
     """With as many digits as the fraction has.
 
-    Example:
+    Examples:
         >>> percent(0.95), percent(0.995)
         ('95 %', '99.5 %')
     """

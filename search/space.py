@@ -22,7 +22,7 @@ def default_hidden(code_size: int) -> list[tuple[int, ...]]:
     Twice the code size is what training that starts at PCA needs for an exact start with ReLU units. Width beyond that
     helps more than depth does: `benchmarks/README.md` has the measurements.
 
-    Example:
+    Examples:
         >>> default_hidden(28), default_hidden(154)
         ([(), (64,), (512,)], [(), (308,), (616,)])
     """

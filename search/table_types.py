@@ -96,7 +96,7 @@ def typed(table: pd.DataFrame, types: Mapping[str, str | tuple[str, ...]]) -> pd
         table: A table with at least these columns.
         types: The type of each column, or the names that a category can have.
 
-    Example:
+    Examples:
         >>> typed(pd.DataFrame({"init": ["pca"], "rung": [None]}), {"init": ("random", "pca"), "rung": "Int64"}).dtypes
         init    category
         rung       Int64

@@ -114,7 +114,7 @@ def load_trials(directory: Directories) -> pd.DataFrame:
     Raises:
         UserError: As `load_epochs`.
 
-    Example:
+    Examples:
         `load_trials(directory).groupby("init")["val_mse_mean"].min()`: which start does better?
     """
     return of_searches(directory, _load_trials)
@@ -166,7 +166,7 @@ def ranks(val_mse_mean: np.ndarray, repeated: np.ndarray | None = None) -> np.nd
         val_mse_mean: Mean validation MSE of each trial.
         repeated: Whether each trial comes first because its mean is over repeats; none does if None.
 
-    Example:
+    Examples:
         >>> ranks(np.array([0.3, np.nan, 0.1, 0.1 + 1e-9]))
         array([ 3., nan,  1.,  1.])
         >>> ranks(np.array([0.3, 0.2, 0.1]), np.array([True, True, False]))

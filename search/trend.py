@@ -32,7 +32,7 @@ def still_falling(epochs: pd.DataFrame, trial_id: str) -> bool:
     Returns:
         False too where there are fewer than three epochs or one diverged.
 
-    Example:
+    Examples:
         >>> curve = pd.DataFrame({"trial_id": "a", "number": 1, "epoch": range(40), "val_mse": 0.9 ** np.arange(40)})
         >>> still_falling(pd.concat([curve.assign(fold=0), curve.assign(fold=1)]), "a")
         True

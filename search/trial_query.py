@@ -36,7 +36,7 @@ def rows_where(table: pd.DataFrame, where: str) -> pd.DataFrame:
     Raises:
         UserError: If it is not such a condition, or names a column that is not there.
 
-    Example:
+    Examples:
         >>> trials = pd.DataFrame({"init": ["pca", "random", "pca"], "code_size": [16, 32, 128]})
         >>> rows_where(trials, "code_size <= 64 and init == 'pca'")
           init  code_size
