@@ -57,14 +57,8 @@ def test_every_page_is_run_or_shows_nothing() -> None:
         assert all(code == "pip install . && ae-search run\n" for _, code in shown), page
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, marks=() if page == "first-search" else pytest.mark.slow)
-        for page in PAGES
-        if page not in WITHOUT_A_RUN
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WITHOUT_A_RUN])
 def test_what_a_page_shows_is_so(page: str, tmp_path: Path) -> None:
     """Its commands and examples run one after the other, and print every line that it shows, but for the digits."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
