@@ -13,13 +13,13 @@ from .folds import make_folds as make_folds
 from .loaders import evaluate_autoencoder as evaluate_autoencoder
 from .loaders import k_fold_cross_validation as k_fold_cross_validation
 from .loaders import train_autoencoder as train_autoencoder
+from .loading import load_model as load_model
 from .pca import code_size_for as code_size_for
 from .pca import explained_variance_ratio as explained_variance_ratio
 from .pca import pca_baseline as pca_baseline
 from .pca_start import PcaStart as PcaStart
 from .pca_start import fit_pca_start as fit_pca_start
 from .persistence import TrainedAutoencoder as TrainedAutoencoder
-from .persistence import load_model as load_model
 from .persistence import save_model as save_model
 from .scaling import Scaling as Scaling
 from .scaling import fit_scaling as fit_scaling

@@ -1,6 +1,7 @@
 """k-fold cross-validation with all folds in lock-step: after every epoch there is a complete k-fold estimate."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -8,11 +9,11 @@ from jaxtyping import Num
 from torch import Tensor
 
 from ae_model.autoencoder import SymmetricAutoencoder
-from ae_model.best_models import BestModels
 from ae_model.configuration import Configuration, EpochRecord, OutOfFold
 from ae_model.errors import UserError
 from ae_model.folds import Fold, fold_scalings
 from ae_model.groups import Group, GroupResult, evaluate, make_groups, train_and_evaluate, without
+from ae_model.kept_models import KeptModels
 from ae_model.out_of_fold import OutOfFoldErrors
 from ae_model.patience import Patience, after_epoch
 from ae_model.pca_start import starts_at_pca
@@ -94,7 +95,8 @@ class CrossValidation:
         patience: How long a configuration without a schedule may go without a gain; for ever if None.
         first_fold: The number of the first of these folds, which with the seed determines weights and orders: not 0
             where others come before them.
-        keep_models: Whether `best_models` can be asked for; it takes a copy of the weights.
+        keep_models: Which models `kept_models` returns, if any: those of each configuration's best epoch so far, or of
+            its last. It takes a copy of the weights.
         state: What `state()` returned between two epochs, to go on from there, to the bit, with the same arguments.
 
     Raises:
@@ -115,7 +117,7 @@ class CrossValidation:
         dtype: torch.dtype = torch.float32,
         patience: Patience | None = None,
         first_fold: int = 0,
-        keep_models: bool = False,
+        keep_models: Literal["best", "last"] | None = None,
         state: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._folds, self._seed, self._first_fold = folds, seed, first_fold
@@ -135,7 +137,8 @@ class CrossValidation:
         self._from_pca = {c for c, configuration in enumerate(configurations) if starts_at_pca(configuration)}
         self._best, self._without_gain = np.full(len(configurations), np.inf), np.zeros(len(configurations), np.int64)
         self._out_of_fold = OutOfFoldErrors(len(configurations), values.shape, folds)
-        self._best_models = BestModels(configurations, len(folds)) if keep_models else None
+        self._keeps_last = keep_models == "last"
+        self._kept_models = KeptModels(configurations, len(folds)) if keep_models else None
         self._epoch = -1  # the start is still to be looked at
         if state is not None:
             self._load(state)
@@ -178,16 +181,23 @@ class CrossValidation:
         """
         return self._out_of_fold.of(configuration)
 
-    def best_models(self, configuration: int) -> list[SymmetricAutoencoder] | None:
-        """The models of all folds at the configuration's best epoch so far, on the CPU; they take scaled samples.
+    def kept_models(self, configuration: int) -> list[SymmetricAutoencoder] | None:
+        """The models of all folds at the configuration's best epoch so far, or its last, as `keep_models` says.
+
+        They are on the CPU, and take scaled samples.
 
         Args:
             configuration: Its number.
 
         Returns:
-            None if there has been no epoch in which no fold diverged, or `keep_models` was False.
+            None if there has been no epoch in which no fold diverged, or `keep_models` was None.
         """
-        return None if self._best_models is None else self._best_models.of(configuration)
+        return None if self._kept_models is None else self._kept_models.of(configuration)
+
+    @property
+    def epoch(self) -> int:
+        """The number of the last epoch, 0 before the first."""
+        return max(self._epoch, 0)
 
     def configurations_left(self) -> list[int]:
         """The numbers of the configurations that are still trained, rising."""
@@ -204,7 +214,7 @@ class CrossValidation:
             "best": torch.from_numpy(self._best.copy()),
             "without_gain": torch.from_numpy(self._without_gain.copy()),
             **self._out_of_fold.state(),
-            **({} if self._best_models is None else self._best_models.state()),
+            **({} if self._kept_models is None else self._kept_models.state()),
         }
         for number, group in enumerate(self._groups):
             state[f"{number}.members"] = torch.tensor(group.members)
@@ -216,8 +226,8 @@ class CrossValidation:
             self._epoch = int(state["epoch"])
             self._best, self._without_gain = (state[name].numpy().copy() for name in ("best", "without_gain"))
             self._out_of_fold.load(state)
-            if self._best_models is not None:
-                self._best_models.load(state)
+            if self._kept_models is not None:
+                self._kept_models.load(state)
             self._drop(set(range(self._n_configurations)) - set(state["configurations"].tolist()))
             for number, group in enumerate(self._groups):
                 if state[f"{number}.members"].tolist() != [list(member) for member in group.members]:
@@ -240,8 +250,8 @@ class CrossValidation:
             sums[:, *np.array(group.members).T] = result.sums.cpu().numpy()
         records = {c: self._record(*sums[:, c]) for c in configurations}
         better = self._out_of_fold.note(records, groups, results)
-        if self._best_models is not None:
-            self._best_models.note(better, groups)
+        if self._kept_models is not None:
+            self._kept_models.note(records if self._keeps_last else better, groups)
         return records
 
     def _has_ended(self, configuration: int, record: EpochRecord) -> bool:

@@ -15,12 +15,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ae_model.arithmetic import arithmetic
 from ae_model.configuration import Configuration, check_training_options, checked_layer_sizes, default_learning_rate
 from ae_model.cross_validation import CrossValidation
+from ae_model.ensemble import check_is_one
 from ae_model.errors import UserError
 from ae_model.folds import Fold
+from ae_model.loading import load_model
 from ae_model.metrics import fve
 from ae_model.patience import START_GAIN, Patience
 from ae_model.pca import code_size_for, explained_variance_ratio, fit_baseline
-from ae_model.persistence import TrainedAutoencoder, load_model
+from ae_model.persistence import TrainedAutoencoder
 from ae_model.scaling import fit_scaling
 from ae_model.training import fit_autoencoder
 
@@ -131,6 +133,7 @@ class AutoencoderTransformer(TransformerMixin, BaseEstimator):  # type: ignore[m
             UserError: As `load_model` does.
         """
         trained = load_model(directory)
+        check_is_one(trained, directory, "from_model")
         model = trained.model
         transformer = cls(
             model.layer_sizes[-1],

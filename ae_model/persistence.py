@@ -47,6 +47,11 @@ class TrainedAutoencoder:
     """Where the model comes from; plain JSON values."""
 
     @property
+    def n_models(self) -> int:
+        """How many models it is made of: one, unless it is an ensemble."""
+        return 1
+
+    @property
     def code_names(self) -> tuple[str, ...]:
         """What the columns of a table of codes are called."""
         return tuple(f"code_{i}" for i in range(self.model.layer_sizes[-1]))
@@ -158,7 +163,7 @@ def save_model(directory: str | Path, trained: TrainedAutoencoder) -> None:
                 path.unlink()
 
 
-def load_model(directory: str | Path) -> TrainedAutoencoder:
+def load_single(directory: str | Path) -> TrainedAutoencoder:
     """The model that `save_model` wrote into a directory.
 
     Raises:

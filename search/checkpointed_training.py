@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ae_model.training import Training
 from search.files import replace_file
 
 CHECKPOINT = "training.safetensors"
@@ -20,14 +19,31 @@ INTERVAL_S = 10.0
 """So long, and ten times as long as saving takes, passes between two checkpoints."""
 
 
+class Trainable(Protocol):
+    """What can be trained epoch by epoch, and go on from a state."""
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs it has been trained for."""
+
+    def train_epoch(self) -> None:
+        """Train for one more epoch."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the coming epochs depend on."""
+
+
+T = TypeVar("T", bound=Trainable)
+
+
 def train_to(
     epochs: int,
-    begin: Callable[[Mapping[str, Tensor] | None], Training],
+    begin: Callable[[Mapping[str, Tensor] | None], T],
     *,
     target: Path,
     identity: Mapping[str, Any],
     advance: Callable[[int], None],
-) -> Training:
+) -> T:
     """Train for so many epochs, from the checkpoint of the same training if there is one.
 
     Args:
@@ -61,8 +77,8 @@ def forget(target: Path) -> None:
 
 
 def _continued(
-    path: Path, identity: Mapping[str, Any], epochs: int, begin: Callable[[Mapping[str, Tensor] | None], Training]
-) -> Training | None:
+    path: Path, identity: Mapping[str, Any], epochs: int, begin: Callable[[Mapping[str, Tensor] | None], T]
+) -> T | None:
     try:
         with safe_open(path, framework="pt") as file:
             if (file.metadata() or {}).get("identity") != _text(identity):

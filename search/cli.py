@@ -262,6 +262,9 @@ def retrain(
         Path | None,
         typer.Option(metavar="MODEL_DIR", help="Start with the weights of this model, of the same architecture."),
     ] = None,
+    ensemble: Annotated[
+        str | None, typer.Option(metavar="folds", help="Train the models of all folds, to be used as one.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: cuda where there is one]")
     ] = None,
@@ -279,6 +282,7 @@ def retrain(
         trial=trial,
         epochs=epochs,
         warm_start=warm_start,
+        ensemble=ensemble,
         device=device,
         verbose=True,
     )

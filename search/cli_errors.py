@@ -20,6 +20,7 @@ _OPTIONS = {
     "trial": "--trial",
     "epochs": "--epochs",
     "warm_start": "--warm-start",
+    "ensemble": "--ensemble",
     "device": "--device",
     "false_alarm_rate": "--false-alarm-rate",
     "target_fve": "--target-fve",

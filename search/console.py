@@ -134,12 +134,14 @@ def evaluation_text(evaluation: "Evaluation") -> str:
     """What an evaluation found, in four lines, the verdict last."""
     e = evaluation
     explained = "" if e.fve is None else f", FVE {e.fve:.3f}"
+    of_models = f" in {e.n_models} models" if e.n_models > 1 else ""
     psnr = "" if e.psnr_db is None else f"PSNR {e.psnr_db:.1f} dB, "
     return "\n".join(
         [
             f"{e.data if e.other_data else 'Test set'} ({e.n_test} sample{'s' * (e.n_test != 1)}): "
             f"MSE {mse_text(e.mse)} ± {mse_text(e.mse_se)}{explained}",
-            f"  {psnr}{e.dead_code_units} of {e.code_size} code units dead, compression {e.compression_ratio:.1f} : 1",
+            f"  {psnr}{e.dead_code_units} of {e.n_models * e.code_size} code units dead{of_models}, "
+            f"compression {e.compression_ratio:.1f} : 1",
             *_beside_pca(e),
         ]
     )
@@ -200,7 +202,7 @@ def print_result(result: "SearchResult", command: Sequence[str] | None = None) -
         result: What `run_search` returned.
         command: The command that it was run with, word by word; what to do next is told in its words.
     """
-    from ae_model.persistence import load_model
+    from ae_model.loading import load_model
     from search.advice import advise
     from search.settings_files import search_settings
     from search.smallest_code_record import FILE_NAME, SmallestCode, smallest_code_lines

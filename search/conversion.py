@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from ae_model.errors import UserError
-from ae_model.persistence import ROWS_PER_PASS, TrainedAutoencoder, load_model
+from ae_model.loading import load_model
+from ae_model.persistence import ROWS_PER_PASS, TrainedAutoencoder
 from ae_model.readers import read_blocks
 from ae_model.samples import Block, SampleBlocks
 from search.block_files import write_csv, write_names, write_npy, write_parquet

@@ -14,10 +14,11 @@ from ae_model.configuration import count_parameters, layer_sizes_text
 from ae_model.data import Dataset, source_name
 from ae_model.errors import UserError
 from ae_model.linear_baseline import LinearBaseline
+from ae_model.loading import load_model
 from ae_model.metrics import dead_code_units, psnr
 from ae_model.named_sources import NAMED_SOURCES, read_named
 from ae_model.pca import fit_baseline
-from ae_model.persistence import TrainedAutoencoder, load_model
+from ae_model.persistence import TrainedAutoencoder
 from ae_model.readers import read_samples
 from ae_model.samples import Samples
 from search import plots
@@ -131,8 +132,9 @@ def _measured(outputs: _Outputs, trained: TrainedAutoencoder, name: str, *, othe
         n_test=len(per_sample),
         layer_sizes=layer_sizes_text(layer_sizes),
         code_size=layer_sizes[-1],
-        n_parameters=count_parameters(layer_sizes),
-        compression_ratio=layer_sizes[0] / layer_sizes[-1],
+        n_models=trained.n_models,
+        n_parameters=trained.n_models * count_parameters(layer_sizes),
+        compression_ratio=layer_sizes[0] / (trained.n_models * layer_sizes[-1]),
         mse=error,
         mse_se=_standard_error(per_sample),
         fve=_explained(error, total),

@@ -29,7 +29,11 @@ class Evaluation:
     """The number of samples."""
     layer_sizes: str
     code_size: int
+    """Of each model, like `layer_sizes`."""
+    n_models: int = 1
+    """How many models it is: more than one for an ensemble."""
     n_parameters: int
+    """Of all models, and so is the ratio of input values to code units."""
     compression_ratio: float
     mse: float
     mse_se: float

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from ae_model.configuration import count_parameters
+from ae_model.ensemble import check_is_one
 from ae_model.errors import UserError
-from ae_model.persistence import TrainedAutoencoder, load_model
+from ae_model.loading import load_model
+from ae_model.persistence import TrainedAutoencoder
 from ae_model.scaling import Scaling
 from search.execution.native_stderr import native_stderr_in
 from search.files import replace_file
@@ -64,6 +66,7 @@ def export_model(
             argument="format",
         )
     trained = load_model(model_dir)
+    check_is_one(trained, model_dir, "export")
     dtype = next(trained.model.parameters()).dtype
     if format == "onnx":
         _check_packages()

@@ -108,6 +108,7 @@ def retrain_and_draw(
     selection: Selection | None = None,
     epochs: int | None = None,
     warm_start: str | Path | None = None,
+    ensemble: str | None = None,
     device: str | None = None,
     verbose: bool = False,
 ) -> Path:
@@ -124,9 +125,12 @@ def retrain_and_draw(
         selection=selection,
         epochs=epochs,
         warm_start=warm_start,
+        ensemble=ensemble,
         device=device,
         verbose=verbose,
     )
+    if ensemble is not None:  # it has as many losses as models
+        return model_dir
     losses, picture = model_dir / "training_loss.csv", model_dir / "training_loss.png"
     trained = trained_trial(model_dir)
     assert trained is not None, "the model was written by this version"

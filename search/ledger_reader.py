@@ -70,9 +70,10 @@ def read_baselines(directory: str | Path) -> Rows:
 
 def read_probes(directory: str | Path) -> Rows:
     """What was predicted from codes, as `ledger_file.SCHEMA_VERSION` says; nothing of an earlier version's ledger."""
-    columns = ["trial_id", "code_size", "fold", "epoch", "linear", "nearest"]
     _, tables = read_ledger(directory, "SELECT name FROM sqlite_master WHERE name = 'probes'")
-    return read_ledger(directory, f"SELECT {', '.join(columns)} FROM probes") if tables else (columns, [])
+    if not tables:
+        return ["trial_id", "code_size", "fold", "epoch", "linear", "nearest"], []
+    return read_ledger(directory, "SELECT trial_id, code_size, fold, epoch, linear, nearest FROM probes")
 
 
 def read_out_of_fold(directory: str | Path, trial_id: str) -> OutOfFold | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ae_model.configuration import ACTIVATION_RANGES, count_parameters, layer_sizes_text
 from ae_model.errors import UserError
-from ae_model.persistence import TrainedAutoencoder, load_model
+from ae_model.loading import load_model
+from ae_model.persistence import TrainedAutoencoder
 from search.cross_validated import CrossValidated
 from search.evaluation_record import Evaluation
 from search.files import replace_file
@@ -50,6 +51,10 @@ model = load_model(".")  # the folder that this file is in
 code = model.encode(samples)  # an array or a DataFrame, in the data's own units
 reconstruction = model.decode(code)
 """
+_OF_ENSEMBLES = (
+    "Each was trained without another part of the samples. The reconstruction is the mean of theirs, and the code is "
+    "theirs, one beside the other: it is not small, and the ensemble is for reconstructing."
+)
 _FRONT = """\
 ---
 library_name: ae-search
@@ -103,12 +108,16 @@ def model_card(model_dir: str | Path) -> str:
     except UserError:  # there is none yet
         evaluation = None
     sizes = trained.model.layer_sizes
+    n = trained.n_models
+    plain = [f"Without it, by safetensors, NumPy and torch alone:\n\n```python\n{PLAIN_SCRIPT}```"]
     parts = [
         _FRONT,
         MARK,
-        f"\n# Autoencoder {layer_sizes_text(sizes)}\n",
-        f"A symmetric autoencoder: it takes {_count(sizes[0], 'feature')} to a code of {_count(sizes[-1], 'unit')} and "
-        "back. It was found and trained by ae-search.\n",
+        f"\n# {'Autoencoder' if n == 1 else f'Ensemble of {n} autoencoders'} {layer_sizes_text(sizes)}\n",
+        f"{'A symmetric autoencoder: it takes' if n == 1 else f'{n} symmetric autoencoders: each takes'} "
+        f"{_count(sizes[0], 'feature')} to a code of {_count(sizes[-1], 'unit')} and back. "
+        + ("It was" if n == 1 else f"{_OF_ENSEMBLES} They were")
+        + " found and trained by ae-search.\n",
         *_table(["", ""], _architecture(trained)),
         "\n## Data\n",
         *_table(["", ""], _data(trained, evaluation)),
@@ -118,7 +127,7 @@ def model_card(model_dir: str | Path) -> str:
         *(f"- {line}" for line in _limits(trained, evaluation)),
         "\n## How to load it\n",
         f"With ae-search installed:\n\n```python\n{_OWN_SCRIPT}```\n",
-        f"Without it, by safetensors, NumPy and torch alone:\n\n```python\n{PLAIN_SCRIPT}```",
+        *(plain if n == 1 else []),
     ]
     return "\n".join(parts) + "\n"
 
@@ -129,8 +138,9 @@ def _architecture(trained: TrainedAutoencoder) -> Iterator[tuple[str, str]]:
     yield "layer sizes of the encoder", f"{layer_sizes_text(sizes)}; the decoder mirrors them"
     hidden = f"{model.hidden_activation} (hidden), " if len(sizes) > 2 else ""
     yield "activations", f"{hidden}{model.code_activation} (code), {model.output_activation} (output)"
-    yield "code", f"{_count(sizes[-1], 'unit')}, a compression of {sizes[0] / sizes[-1]:.1f} : 1"
-    yield "parameters", f"{count_parameters(sizes):,}"
+    n_units = trained.n_models * sizes[-1]
+    yield "code", f"{_count(n_units, 'unit')}, a compression of {sizes[0] / n_units:.1f} : 1"
+    yield "parameters", f"{trained.n_models * count_parameters(sizes):,}"
     epochs, start = metadata.get("epochs"), metadata.get("init")
     if isinstance(epochs, int):
         begin = {"pca": ", started where PCA ends", "random": ", started at random weights"}.get(str(start), "")
@@ -195,7 +205,8 @@ def _figures(cross_validated: CrossValidated | None, evaluation: Evaluation | No
     if evaluation is not None:
         psnr = "" if evaluation.psnr_db is None else f"PSNR on the test set: {evaluation.psnr_db:.1f} dB. "
         yield (
-            f"\n{psnr}{evaluation.dead_code_units} of {_count(evaluation.code_size, 'code unit')} "
+            f"\n{psnr}{evaluation.dead_code_units} of "
+            f"{_count(evaluation.n_models * evaluation.code_size, 'code unit')} "
             "dead (zero for every sample of the test set)."
         )
 

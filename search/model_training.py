@@ -11,9 +11,11 @@ import torch
 from ae_model.arithmetic import arithmetic
 from ae_model.configuration import Configuration
 from ae_model.data import Dataset
+from ae_model.ensemble import check_is_one
 from ae_model.errors import UserError
+from ae_model.loading import load_model
 from ae_model.pca import fit_baseline
-from ae_model.persistence import TrainedAutoencoder, load_model, save_model
+from ae_model.persistence import TrainedAutoencoder, save_model
 from ae_model.scaling import fit_scaling
 from ae_model.training import Training
 from search.checkpointed_training import forget, train_to
@@ -64,6 +66,7 @@ class WarmStart:
                 argument="warm_start",
             )
         model = load_model(model_dir)
+        check_is_one(model, model_dir, "warm_start")
         if None not in (model.feature_names, dataset.feature_names) and model.feature_names != dataset.feature_names:
             raise UserError(
                 f"warm_start: the model in {model_dir} takes other features than those of {dataset.name}, or in "
@@ -110,22 +113,11 @@ def train_model(
         UserError: If the epochs are more than the learning rate's schedule has, the warm start is of another
             architecture, or there is no such device.
     """
+    check_epochs(wanted)
     configuration, warm = wanted.configuration, wanted.warm_start
-    if configuration.schedule_epochs is not None and wanted.epochs > configuration.schedule_epochs:
-        raise UserError(
-            f"epochs must be at most {configuration.schedule_epochs}, where the learning rate of trial "
-            f"{wanted.trial_id} has come to its end, but is {wanted.epochs}. Give another number.",
-            argument="epochs",
-        )
-    device = _device(wanted.device, may_use_gpu=settings.resources.gpus_per_trial != 0)
-    made_from = {
-        "trial_id": wanted.trial_id,
-        "seed": settings.seed,
-        "data_fingerprint": dataset.fingerprint(),
-        **({} if warm is None else {"warm_start": warm.identity}),
-        **({} if wanted.device is None else {"device": device}),
-    }
-    if _is_there(target, {"epochs": wanted.epochs, "warm_start": None, **made_from}, dataset):
+    device = chosen_device(wanted.device, settings)
+    identity = made_from(wanted, dataset, settings, device)
+    if _is_there(target, {"epochs": wanted.epochs, "warm_start": None, **identity}, dataset):
         return
     kind = wanted.scaling if warm is None else str(warm.model.metadata.get("scaling", "range"))
     scaling = fit_scaling(dataset.development, dataset.value_range, kind) if warm is None else warm.model.scaling
@@ -148,7 +140,7 @@ def train_model(
             ),
             target=target,
             identity={
-                **made_from,
+                **identity,
                 "scaling": kind,
                 "device": device,
                 "n_threads": n_threads,
@@ -162,25 +154,58 @@ def train_model(
         image_shape=dataset.image_shape,
         feature_names=dataset.feature_names,
         pca=fit_baseline(dataset.development, scaling, configuration.code_size),
-        metadata={
-            "trial_id": wanted.trial_id,
-            "epochs": wanted.epochs,
-            **{name: value for name, value in asdict(configuration).items() if name not in _OF_THE_MODEL},
-            "seed": settings.seed,
-            "data": settings.data.model_dump(),
-            "scaling": kind,
-            "n_development": len(dataset.development),
-            "n_threads": n_threads,
-            "device": device,
-            **made_from,
-        },
+        metadata={**model_metadata(wanted, dataset, settings, device), "scaling": kind, **identity},
     )
-    for pattern in _OF_ANOTHER:
-        for path in target.glob(pattern):
-            path.unlink()  # it is of the model that was here before
+    remove_what_is_old(target)
     save_model(target, trained)
     _write_losses(training, target)
     forget(target)
+
+
+def check_epochs(wanted: Wanted) -> None:
+    """Raise UserError if the epochs are more than the learning rate's schedule has."""
+    last = wanted.configuration.schedule_epochs
+    if last is not None and wanted.epochs > last:
+        raise UserError(
+            f"epochs must be at most {last}, where the learning rate of trial {wanted.trial_id} has come to its end, "
+            f"but is {wanted.epochs}. Give another number.",
+            argument="epochs",
+        )
+
+
+def made_from(wanted: Wanted, dataset: Dataset, settings: SearchSettings, device: str) -> dict[str, Any]:
+    """What tells a model from others of the same number of epochs; JSON values."""
+    return {
+        "trial_id": wanted.trial_id,
+        "seed": settings.seed,
+        "data_fingerprint": dataset.fingerprint(),
+        **({} if wanted.warm_start is None else {"warm_start": wanted.warm_start.identity}),
+        **({} if wanted.device is None else {"device": device}),
+    }
+
+
+def model_metadata(wanted: Wanted, dataset: Dataset, settings: SearchSettings, device: str) -> dict[str, Any]:
+    """What a model says of where it comes from; JSON values."""
+    configuration = asdict(wanted.configuration)
+    return {
+        "trial_id": wanted.trial_id,
+        "epochs": wanted.epochs,
+        **{name: value for name, value in configuration.items() if name not in _OF_THE_MODEL},
+        "seed": settings.seed,
+        "data": settings.data.model_dump(),
+        "scaling": wanted.scaling,
+        "n_development": len(dataset.development),
+        "data_fingerprint": dataset.fingerprint(),
+        "n_threads": settings.resources.cpus_per_trial,
+        "device": device,
+    }
+
+
+def remove_what_is_old(target: Path) -> None:
+    """Delete what lies beside a model that is about to be replaced, and is not about the new one."""
+    for pattern in _OF_ANOTHER:
+        for path in target.glob(pattern):
+            path.unlink()
 
 
 def _write_losses(training: Training, target: Path) -> None:
@@ -208,10 +233,15 @@ def _is_there(target: Path, metadata: dict[str, Any], dataset: Dataset) -> bool:
     )
 
 
-def _device(name: str | None, *, may_use_gpu: bool) -> str:
+def chosen_device(name: str | None, settings: SearchSettings) -> str:
+    """The device that was named, or the one that the settings allow.
+
+    Raises:
+        UserError: If there is no such device.
+    """
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name is None:
-        return "cuda" if n_gpus and may_use_gpu else "cpu"
+        return "cuda" if n_gpus and settings.resources.gpus_per_trial != 0 else "cpu"
     known = ["cpu", *(["cuda"] if n_gpus else []), *(f"cuda:{number}" for number in range(n_gpus))]
     if name not in known:
         raise UserError(

@@ -9,6 +9,7 @@ from ae_model.data import Dataset
 from ae_model.errors import UserError
 from ae_model.named_sources import NAMED_SOURCES
 from search.cross_validated import CrossValidated
+from search.fold_ensemble import train_ensemble
 from search.identity import VERSION_1
 from search.ledger_file import lock
 from search.ledger_reader import read_configurations, read_value
@@ -32,6 +33,7 @@ def retrain(
     selection: Selection | None = None,
     epochs: int | None = None,
     warm_start: str | Path | None = None,
+    ensemble: str | None = None,
     device: str | None = None,
     verbose: bool = False,
 ) -> Path:
@@ -52,13 +54,16 @@ def retrain(
         epochs: Train for so many epochs, at least 1, instead.
         warm_start: A model directory: start with its weights, and keep its scaling. Its layer sizes, activations and
             features must be those of the trial. The epochs are counted from there.
+        ensemble: "folds": train the models of all folds, each on its own training rows, to be used as one: its
+            reconstruction is the mean of theirs, its code is theirs, side by side. It has no out-of-fold errors: all
+            its models but one have seen each row.
         device: Where to train, "cpu", "cuda" or "cuda:N"; on a GPU if there is one and the search's settings allow it,
             if None.
         verbose: Whether to show a bar where standard error is a terminal.
 
     Returns:
-        The model directory: `best` for a winner, `trial-ID` for a trial that was named; other epochs and a warm start
-        are named too, as in `best-warm-50-epochs`.
+        The model directory: `best` for a winner, `trial-ID` for a trial that was named; other epochs, a warm start and
+        an ensemble are named too, as in `best-warm-50-epochs` or `best-folds`.
 
     Raises:
         UserError: If there is no such trial, it has no finished epoch, the data is not what was searched, or epochs,
@@ -67,6 +72,15 @@ def retrain(
     directory = Path(directory)
     if epochs is not None and epochs < 1:
         raise UserError(f"epochs must be at least 1, but is {epochs}. Give another number.", argument="epochs")
+    if ensemble not in (None, "folds"):
+        raise UserError(
+            f"ensemble must be folds, but is {ensemble!r}. Give that, or leave it out.", argument="ensemble"
+        )
+    if ensemble is not None and warm_start is not None:
+        raise UserError(
+            "ensemble and warm_start exclude each other: a model has seen what folds hold out. Give one of them.",
+            argument="ensemble",
+        )
     if trial is None:
         selection = selection or (
             select_again(directory) if rule is None and target_fve is None else select(directory, rule, target_fve)
@@ -75,9 +89,11 @@ def retrain(
     else:
         trial, best_epoch = _named_trial(load_trials(directory), trial)
         name = f"trial-{trial}"
-    is_usual = warm_start is None and epochs in (None, best_epoch)
+    is_usual = warm_start is None and ensemble is None and epochs in (None, best_epoch)
     if warm_start is not None:
         name += "-warm"
+    if ensemble is not None:
+        name += "-folds"
     if epochs not in (None, best_epoch):
         name += f"-{epochs}-epochs"
     target = directory / name
@@ -100,7 +116,7 @@ def retrain(
             warm_start=None if warm_start is None else WarmStart.read(warm_start, target, dataset),
             device=device,
         )
-        train_model(wanted, dataset, settings, target, verbose=verbose)
+        (train_model if ensemble is None else train_ensemble)(wanted, dataset, settings, target, verbose=verbose)
         if is_usual:
             row = trials[trials["trial_id"] == trial].iloc[0]
             CrossValidated.of(row, settings.search.n_splits).write(target)  # also where it was repeated meanwhile

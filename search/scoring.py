@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from ae_model.anomalies import Drift, Threshold, drift, expected_alarms, p_values, threshold
 from ae_model.errors import UserError
-from ae_model.persistence import ROWS_PER_PASS, TrainedAutoencoder, load_model
+from ae_model.loading import load_model
+from ae_model.persistence import ROWS_PER_PASS, TrainedAutoencoder
 from ae_model.readers import read_blocks
 from ae_model.samples import Block
 from search.block_files import header_line

@@ -118,7 +118,7 @@ def _probed(
     """How useful a configuration's codes are at its best epoch."""
     import torch
 
-    models = validation.best_models(number)
+    models = validation.kept_models(number)
     if models is None or design.probe is None:
         return None
 
@@ -158,7 +158,7 @@ def _start(
             device=options.device,
             patience=pack.patience,
             first_fold=pack.first_fold,
-            keep_models=design.probe is not None and not pack.is_repeat,
+            keep_models="best" if design.probe is not None and not pack.is_repeat else None,
             state=state,
         )
 

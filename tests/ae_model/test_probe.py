@@ -1,4 +1,4 @@
-"""ae_model.probe and ae_model.best_models: labels predicted from codes, within each fold, on rows that are held out."""
+"""ae_model.probe and ae_model.kept_models: labels predicted from codes, within each fold, on rows that are held out."""
 
 import numpy as np
 import pandas as pd
@@ -110,16 +110,16 @@ def test_what_cannot_be_predicted_has_no_score() -> None:
 
 
 @pytest.mark.parametrize("init", ["random", "pca"])
-def test_best_models_are_those_of_the_best_epoch(init: str) -> None:
+def test_kept_models_are_those_of_the_best_epoch(init: str) -> None:
     """They give the validation MSE of that epoch, each of its own fold, whatever was trained since."""
     configurations = [
         Configuration(layer_sizes=(6, 8, 2), learning_rate=rate, init=init, output_activation="linear")
         for rate in (0.1, 0.5)
     ]
-    validation = CrossValidation(VALUES, configurations, folds=FOLDS, max_epochs=12, seed=0, keep_models=True)
+    validation = CrossValidation(VALUES, configurations, folds=FOLDS, max_epochs=12, seed=0, keep_models="best")
     records = list(validation)
     for number in range(2):
-        out_of_fold, models = validation.out_of_fold(number), validation.best_models(number)
+        out_of_fold, models = validation.out_of_fold(number), validation.kept_models(number)
         assert out_of_fold is not None
         assert models is not None
         (record,) = (r[number] for r in records if r[number].epoch == out_of_fold.epoch)
@@ -133,13 +133,13 @@ def test_best_models_are_those_of_the_best_epoch(init: str) -> None:
             assert mse == pytest.approx(record.val_mse[k], rel=1e-4)
 
 
-def test_best_models_go_on_from_a_state_to_the_bit() -> None:
+def test_kept_models_go_on_from_a_state_to_the_bit() -> None:
     """Also those of an epoch before; without `keep_models` there are none."""
     configuration = Configuration(layer_sizes=(6, 8, 2), learning_rate=0.3)
 
     def start(state: dict[str, torch.Tensor] | None = None) -> CrossValidation:
         return CrossValidation(
-            VALUES, [configuration], folds=FOLDS, max_epochs=15, seed=0, keep_models=True, state=state
+            VALUES, [configuration], folds=FOLDS, max_epochs=15, seed=0, keep_models="best", state=state
         )
 
     whole, part = start(), start()
@@ -149,14 +149,14 @@ def test_best_models_go_on_from_a_state_to_the_bit() -> None:
     state = {name: tensor.clone() for name, tensor in part.state().items()}
     again = start(state)
     list(again)
-    for model, other in zip(whole.best_models(0) or (), again.best_models(0) or (), strict=True):
+    for model, other in zip(whole.kept_models(0) or (), again.kept_models(0) or (), strict=True):
         for name, tensor in model.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name])
-    assert whole.best_models(0) is not None
+    assert whole.kept_models(0) is not None
     plain = CrossValidation(VALUES, [configuration], folds=FOLDS, max_epochs=1, seed=0)
     list(plain)
-    assert plain.best_models(0) is None
-    assert not any(name.startswith("best_model") for name in plain.state())
+    assert plain.kept_models(0) is None
+    assert not any(name.startswith("kept_model") for name in plain.state())
 
 
 def test_labels_of_a_table() -> None:

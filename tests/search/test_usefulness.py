@@ -45,10 +45,10 @@ def test_scores_of_a_search_are_those_of_its_folds_models(searched: SearchResult
             batch_size=int(row["batch_size"]),
         )
         validation = CrossValidation(
-            values, [configuration], folds=folds, max_epochs=6, seed=settings.seed, keep_models=True
+            values, [configuration], folds=folds, max_epochs=6, seed=settings.seed, keep_models="best"
         )
         list(validation)
-        models = validation.best_models(0)
+        models = validation.kept_models(0)
         assert models is not None
         expected = []
         for fold, model in zip(folds, models, strict=True):

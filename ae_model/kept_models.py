@@ -1,4 +1,4 @@
-"""The models of all folds as they were at the best epoch of each configuration, while training goes on."""
+"""The models of all folds as they were at an epoch of each configuration, such as its best, while training goes on."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,8 +9,8 @@ from ae_model.configuration import Configuration
 from ae_model.groups import Group
 
 
-class BestModels:
-    """Keeps a copy of each configuration's weights, those of its best epoch so far.
+class KeptModels:
+    """Keeps a copy of each configuration's weights, those of the epoch that was last noted.
 
     Args:
         configurations: The configurations.
@@ -21,16 +21,16 @@ class BestModels:
         self._configurations, self._n_splits = configurations, n_splits
         self._kept: dict[tuple[int, int], list[Tensor]] = {}
 
-    def note(self, better: Iterable[int], groups: Sequence[Group]) -> None:
-        """Take the weights of those configurations whose best epoch this is."""
-        chosen = set(better)
+    def note(self, configurations: Iterable[int], groups: Sequence[Group]) -> None:
+        """Take the weights of these configurations as they are."""
+        chosen = set(configurations)
         for group in groups:
             for j, member in enumerate(group.members):
                 if member[0] in chosen:
                     self._kept[member] = group.stack.parameters_of(j)
 
     def of(self, configuration: int) -> list[SymmetricAutoencoder] | None:
-        """The models of all folds, on the CPU; None if there has been no epoch in which no fold diverged."""
+        """The models of all folds, on the CPU; None if they were never noted."""
         members = [(configuration, k) for k in range(self._n_splits)]
         if any(member not in self._kept for member in members):
             return None
@@ -49,7 +49,7 @@ class BestModels:
     def state(self) -> dict[str, Tensor]:
         """What `load` goes on from, on the CPU."""
         return {
-            f"best_model.{c}.{k}.{number}": tensor.cpu()
+            f"kept_model.{c}.{k}.{number}": tensor.cpu()
             for (c, k), tensors in self._kept.items()
             for number, tensor in enumerate(tensors)
         }
@@ -58,7 +58,7 @@ class BestModels:
         """Go on from a state."""
         found: dict[tuple[int, int], dict[int, Tensor]] = {}
         for name, tensor in state.items():
-            if name.startswith("best_model."):
+            if name.startswith("kept_model."):
                 c, k, number = map(int, name.split(".")[1:])
                 found.setdefault((c, k), {})[number] = tensor
         self._kept = {member: [tensors[n] for n in sorted(tensors)] for member, tensors in found.items()}
