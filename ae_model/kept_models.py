@@ -47,9 +47,9 @@ class KeptModels:
         ]
 
     def state(self) -> dict[str, Tensor]:
-        """What `load` goes on from, on the CPU."""
+        """What `load` goes on from, contiguous and on the CPU."""
         return {
-            f"kept_model.{c}.{k}.{number}": tensor.cpu()
+            f"kept_model.{c}.{k}.{number}": tensor.cpu().contiguous()
             for (c, k), tensors in self._kept.items()
             for number, tensor in enumerate(tensors)
         }

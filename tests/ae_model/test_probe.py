@@ -147,6 +147,7 @@ def test_kept_models_go_on_from_a_state_to_the_bit() -> None:
     for _ in range(9):
         next(part)
     state = {name: tensor.clone() for name, tensor in part.state().items()}
+    assert all(tensor.is_contiguous() for tensor in part.state().values()), "safetensors writes no others"
     again = start(state)
     list(again)
     for model, other in zip(whole.kept_models(0) or (), again.kept_models(0) or (), strict=True):

@@ -452,12 +452,13 @@ def test_the_test_rows_change_nothing_but_the_evaluation(
     searched: SearchResult, settings: SearchSettings, local_ray: None, tmp_path: Path
 ) -> None:
     """Two sources with the same `x` and wildly different `x_test` give the same search and model to the bit."""
-    x = _dataset(settings).development
+    dataset = _dataset(settings)
+    x, y = dataset.development, np.asarray(dataset.development_labels).astype(str)
     generator = np.random.default_rng(0)
     results = []
     for name, x_test in (("a", x[:20] * 1.01), ("b", generator.normal(size=(7, 6)) * 1e6)):
         (tmp_path / name).mkdir()
-        np.savez(tmp_path / name / "data.npz", x=x, x_test=x_test)
+        np.savez(tmp_path / name / "data.npz", x=x, y=y, x_test=x_test, y_test=y[: len(x_test)])
         own = _changed(settings, {"data": {"source": str(tmp_path / name / "data.npz")}})
         content = own.model_dump(exclude_none=True)
         del content["data"]["label_column"], content["bottleneck"]["explained_variance"]
