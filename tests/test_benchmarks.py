@@ -24,6 +24,7 @@ SMALL = {
     "ray_overhead.py": "--repeats 1 --counts 1 2",
     "default_quality.py": "--only iris --epochs 1",
     "anomalies.py": "--only wine --splits 2",
+    "fold_ensemble.py": "--only wine --epochs 3",
     "mnist_code.py": "--libraries ours PCA --epochs 1",
     "other_autoencoders.py": "--only iris --libraries MLPRegressor",
     "search_quality.py": "--only iris --seeds 0 --hidden 8 --epochs 6",
