@@ -62,17 +62,37 @@ def test_every_page_is_run_or_shows_nothing() -> None:
 def test_what_a_page_shows_is_so(page: str, tmp_path: Path) -> None:
     """Its commands and examples run one after the other, and print every line that it shows, but for the digits."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    output, python = "", ""
-    for kind, code in blocks(page):
-        if kind == "text":
+    before = ""  # an example goes on from those before it
+    for kind, codes, shown in steps(page):
+        code = f"\nprint({MARK!r}, flush=True)\n".join(codes)
+        command = ["bash", "-euo", "pipefail", "-c", code] if kind == "sh" else [sys.executable, "-c", before + code]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{code}{done.stdout}{done.stderr}"
+        outputs = done.stdout.split(f"{MARK}\n")
+        if kind == "python":
+            before += "".join(codes)
+        else:
+            outputs[0] += done.stderr
+        for output, lines in zip(outputs, shown, strict=True):
             said = {_masked(line) for line in output.splitlines()}
-            assert [line for line in code.splitlines() if line.strip() and _masked(line) not in said] == [], output
+            assert [line for line in lines if line.strip() and _masked(line) not in said] == [], output
+
+
+MARK = "-- the next example --"
+
+
+def steps(page: str) -> list[tuple[str, list[str], list[list[str]]]]:
+    """What is run at once: a block of commands, or several of Python in a row; each with the lines shown below it."""
+    found: list[tuple[str, list[str], list[list[str]]]] = []
+    for kind, code in blocks(page):
+        if kind == "text" and found:
+            found[-1][2][-1].extend(code.splitlines())
+        elif kind == "python" and found and found[-1][0] == "python":
+            found[-1][1].append(code)
+            found[-1][2].append([])
         elif kind in ("sh", "python") and code != "pip install .\n":
-            python += code if kind == "python" else ""  # an example goes on from those before it
-            command = ["bash", "-euo", "pipefail", "-c", code] if kind == "sh" else [sys.executable, "-c", python]
-            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-            output = done.stdout + done.stderr
-            assert done.returncode == 0, f"{code}{output}"
+            found.append((kind, [code], [[]]))
+    return found
 
 
 def _masked(line: str) -> str:
