@@ -57,6 +57,11 @@ class _Section(BaseModel):
 
 
 _Fraction = Annotated[float, Field(gt=0, lt=1)]
+_Gpus = Annotated[
+    Annotated[float, Field(ge=0), AfterValidator(_whole_above_one), Tag("number")]
+    | Annotated[Literal["auto"], Tag("auto")],
+    Discriminator(lambda value: "auto" if isinstance(value, str) else "number"),
+]
 _Width = Annotated[int, Field(ge=1, le=10**7)]
 _Depth = Annotated[int, Field(ge=0, le=10)]
 _Batch = Annotated[int, Field(ge=1)]
@@ -267,14 +272,17 @@ class ResourceSettings(_Section):
 
     cpus_per_trial: Annotated[int, Field(ge=1)] = 1
     """CPUs of a trial, and the number of its threads."""
-    gpus_per_trial: Annotated[float, Field(ge=0), AfterValidator(_whole_above_one)] | None = None
-    """GPUs of a trial, which may be a fraction; if None, 1 where Ray sees a GPU and 0 elsewhere."""
+    gpus_per_trial: _Gpus | None = None
+    """GPUs of a trial, which may be a fraction; if None, 1 where Ray sees a GPU and 0 elsewhere. With "auto", as small
+    a part of one as a trial needs by its memory, which the first is measured for."""
     max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
     """How many trials may run at once; as many as the resources allow if None."""
     max_failures: Annotated[int, Field(ge=0)] = 3
     """How often a trial is started again after its worker or node was lost."""
     checkpoint_every_s: Annotated[float, Field(ge=0)] = 60
     """The least seconds between two checkpoints of a trial: about what a lost worker, node or driver costs it."""
+    startup_timeout_s: Annotated[float, Field(ge=0)] = 900
+    """How many seconds to wait for a node of the cluster that can hold a trial, where none can."""
     storage_path: str | None = None
     """Where checkpoints lie: a path or URI that all nodes see; in the search's own folder if None."""
 

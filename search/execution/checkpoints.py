@@ -5,7 +5,6 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_KEPT_BYTES = 2**30
 """How many bytes of checkpoints may stay when a search has ended."""
-_VERSION = version("ae-search")
 _SUFFIX = ".safetensors"
 _UNUSABLE = (OSError, ValueError, ImportError)
 """What Arrow raises for a place that is missing or impossible, or that needs a library that is not installed."""
@@ -36,12 +34,12 @@ class CheckpointFile:
         folder: Absolute path or URI (such as `s3://bucket/folder`) of the search's folder of checkpoints, as made by
             `make_folder`. Where a worker does not see it, nothing is saved.
         trial_ids: The trials of the pack.
-        arithmetic: Whatever else the numbers depend on, such as the device: a file made with other values, or by
-            another version of this package, is not found.
+        arithmetic: Whatever else the numbers depend on, such as the device and the version of this package: a file
+            made with other values is not found.
     """
 
     def __init__(self, folder: str, trial_ids: Sequence[str], arithmetic: Mapping[str, Any]) -> None:
-        content = json.dumps([list(trial_ids), dict(arithmetic), _VERSION], sort_keys=True)
+        content = json.dumps([list(trial_ids), dict(arithmetic)], sort_keys=True)
         self.name = hashlib.sha256(content.encode()).hexdigest()[:16] + _SUFFIX
         self._folder = folder
 

@@ -2,14 +2,19 @@
 
 import logging
 import os
+import re
 import socket
 import sys
+import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import ae_model
+import search
 from ae_model.errors import UserError
 from search.errors import SearchError
 from search.execution import ray_internals
@@ -128,7 +133,7 @@ def _start(resources: ResourceSettings) -> None:
             include_dashboard=False,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            job_config=ray_internals.job_config(),
+            job_config=ray_internals.job_config(same_files=True),
         )
 
 
@@ -138,23 +143,47 @@ def _print_shortly(message: Mapping[str, Any]) -> None:
         sys.stderr.write(f"Ray: {text.strip().splitlines()[0].split('. ')[0].rstrip('.')}\n")
 
 
+def _own_packages() -> list[str]:
+    """The folders of our packages, which workers get: they may have none, or others. Torch and all else they have."""
+    return [search.__path__[0], ae_model.__path__[0]]
+
+
 def _join(address: str) -> None:
     """Connect to a running cluster; UserError says why not, at once where nothing listens (Ray tries for minutes)."""
     import ray
 
-    try:
-        if address != "auto" and (host := urlsplit(address if "//" in address else f"//{address}")).port:
-            socket.create_connection((host.hostname, host.port), timeout=10).close()
-        ray.init(
-            address=address,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            # A client's job is that of a server elsewhere, which has no folders of ours.
-            job_config=None if address.startswith("ray://") else ray_internals.job_config(),
+    with (
+        tempfile.TemporaryDirectory(prefix="ae-search-") as folder,
+        native_stderr_in(Path(folder) / "log") as stderr,  # a line a second, for as long as it tries
+        warnings.catch_warnings(action="ignore"),
+    ):
+        try:
+            if address != "auto" and (host := urlsplit(address if "//" in address else f"//{address}")).port:
+                socket.create_connection((host.hostname, host.port), timeout=10).close()
+            ray.init(
+                address=address,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                runtime_env={"py_modules": _own_packages(), "excludes": ["__pycache__"]},
+                # A client's job is that of a server elsewhere, which makes its own.
+                job_config=None if address.startswith("ray://") else ray_internals.job_config(same_files=False),
+            )
+        except (OSError, RuntimeError, ValueError, ray.exceptions.AuthenticationError) as error:
+            raise UserError(f"--address {address}: {_refusal(str(error), stderr.text())}") from error
+
+
+def _refusal(text: str, log: str) -> str:
+    """Why a cluster could not be joined, from what Ray raises and what it prints, and what to do."""
+    if versions := re.findall(r"Ray: (\S+)\s+Python: (\S+)", text):
+        (ray_there, python_there), (ray_here, python_here) = versions[0], versions[-1]
+        return (
+            f"the cluster runs Ray {ray_there} with Python {python_there}, but here is Ray {ray_here} with Python "
+            f"{python_here}. Install the same here."
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise UserError(
-            f"--address {address}: no Ray cluster could be joined ({reason}). Check the address; a cluster with token "
-            "authentication wants RAY_AUTH_MODE=token and its token here too."
-        ) from error
+    reason = text.strip().split("\n")[0].split(". ")[0].rstrip(".")
+    if "InvalidAuthToken" in log:
+        reason = "it asks for another token"
+    return (
+        f"no Ray cluster could be joined ({reason}). Check the address; a cluster with token authentication wants "
+        "RAY_AUTH_MODE=token and its token here too, in RAY_AUTH_TOKEN or ~/.ray/auth_token."
+    )

@@ -12,6 +12,7 @@ from ray import tune
 from search.errors import SearchError
 from search.execution import ray_internals
 from search.execution.recorder import Recorder
+from search.execution.records import Report
 from search.execution.watch import NEEDED, REMEDY
 
 _NO_WORKER = "no worker can be started"
@@ -44,8 +45,14 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **_: Any) -> None:  # noqa: ARG002
         """A worker has sent a report."""
         self._report_came = True
+        report: Report = result["report"]
         with self._noted():
-            self._recorder.record(trial.config["pack"], result["report"])
+            if report.unfit is not None:
+                raise SearchError(
+                    f"{report.unfit}, which the search runs with here. Install the same there, or take the node away; "
+                    "then run the same command again."
+                )
+            self._recorder.record(trial.config["pack"], report)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         """A worker was lost, and the pack gets another."""

@@ -20,13 +20,14 @@ def check_local_resources(resources: ResourceSettings) -> None:
         UserError: If it cannot.
     """
     n_gpus = 0
-    if resources.gpus_per_trial:
+    wanted_gpus = 0.0 if resources.gpus_per_trial in (None, "auto") else float(resources.gpus_per_trial)
+    if wanted_gpus:
         import torch
 
         n_gpus = torch.cuda.device_count()
     for name, wanted, present in (
         ("cpus_per_trial", resources.cpus_per_trial, usable_cpus()),
-        ("gpus_per_trial", resources.gpus_per_trial or 0, n_gpus),
+        ("gpus_per_trial", wanted_gpus, n_gpus),
     ):
         if wanted > present:
             raise UserError(f"resources.{name} must be at most {present} on this machine, but is {wanted:g}. Lower it.")

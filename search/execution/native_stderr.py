@@ -41,6 +41,10 @@ class NativeStderr:
                 self.stream.write(f"{line}\n")
                 self.stream.flush()
 
+    def text(self) -> str:
+        """What went past Python so far."""
+        return "" if self.log is None else self.log.read_text(encoding="utf-8", errors="replace")
+
     def log_note(self) -> str:
         """The log in brackets, if there is anything in it."""
         if self.log is not None:

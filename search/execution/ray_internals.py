@@ -23,6 +23,8 @@ PRIVATE_NAMES = (
     "ray._private.worker.print_to_stdstream",
     "ray._private.worker._global_node",
     "ray._private.node.Node.dead_processes",
+    "ray.util.client.ray.is_connected",
+    "ray.train._internal.storage._get_ray_train_session_dir",
     "ray.job_config.JobConfig._runtime_env_has_working_dir",
     "ray.job_config.JobConfig._py_driver_sys_path",
     "ray.tune.utils.object_cache._ObjectCache.cache_object",
@@ -123,6 +125,23 @@ def on_loopback() -> Iterator[None]:
 
 
 @contextmanager
+def tune_in_this_process(scratch: str) -> Iterator[None]:
+    """Tune runs where it is called, with a client's connection too, and not on the head, away from the ledger.
+
+    Args:
+        scratch: The folder for what Tune would write into Ray's, where this process has none.
+    """
+    if not find("ray.util.client.ray.is_connected")[2]():
+        yield
+        return
+    with (
+        _replaced("ray.util.client.ray.is_connected", lambda: False),
+        _replaced("ray.train._internal.storage._get_ray_train_session_dir", lambda: scratch),
+    ):
+        yield
+
+
+@contextmanager
 def idle_workers_kept() -> Iterator[None]:
     """Workers that Tune has no trial for at the moment stay until the search has ended.
 
@@ -155,8 +174,11 @@ def dead_processes() -> set[str]:
     return {kind for kind, _process in node.dead_processes()} if node is not None else set()
 
 
-def job_config() -> Any:
+def job_config(*, same_files: bool) -> Any:
     """A `JobConfig` by which workers find our packages where the driver does, and nothing that lies about.
+
+    Args:
+        same_files: Whether workers see this machine's files; if not, they get the packages themselves.
 
     Ray puts the driver's working directory and its script's in front of the workers' module path, where a folder
     `search` in them hides ours. There is no public way to be without, but for a job that has a `working_dir`, which
@@ -170,7 +192,7 @@ def job_config() -> Any:
 
     find("ray.job_config.JobConfig._runtime_env_has_working_dir")
     find("ray.job_config.JobConfig._py_driver_sys_path")
-    return OwnPaths(_py_driver_sys_path=_own_folders())
+    return OwnPaths(_py_driver_sys_path=_own_folders() if same_files else [])
 
 
 def _own_folders() -> list[str]:

@@ -3,6 +3,8 @@
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
 
 from ae_model.configuration import EpochRecord, OutOfFold
 from ae_model.folds import Fold
@@ -42,10 +44,14 @@ class WorkerOptions:
     """The folder's absolute path or URI, as in `CheckpointFile`."""
     checkpoint_every_s: float
     """The least seconds between two checkpoints of a pack."""
+    version: str = field(default_factory=partial(version, "ae-search"))
+    """The version of this package, as the driver has it: a worker may have the modules alone."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """What a worker's own versions must be, as `own_versions` names them; any if empty."""
 
     def arithmetic(self) -> dict[str, object]:
         """What a pack's numbers depend on, besides its trials."""
-        return {"device": self.device, "n_threads": self.n_threads}
+        return {"device": self.device, "n_threads": self.n_threads, "version": self.version}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -64,6 +70,8 @@ class Report:
     """How useful the codes are of those that have just finished."""
     error: str | None = None
     """Why the pack has failed."""
+    unfit: str | None = None
+    """Why no pack must be trained on this worker's node."""
     host: str = field(default_factory=socket.gethostname)
 
 

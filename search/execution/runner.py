@@ -1,11 +1,10 @@
 """The Ray driver's side: a round of packs in, every report to the recorder."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from ae_model.errors import UserError
 from search.errors import SearchError
 from search.execution import ray_internals
 from search.execution.agenda import Agenda
@@ -13,7 +12,6 @@ from search.execution.recorder import Heard, Recorder
 from search.execution.records import ValidationDesign, WorkerOptions
 from search.execution.signals import interrupts
 from search.ledger import Ledger
-from search.settings import ResourceSettings
 
 
 def run_packs(
@@ -56,26 +54,26 @@ def run_packs(
             tune.with_parameters(train_pack, values=values, design=design, options=options), dict(given)
         )
         listener, searcher = Listener(Recorder(agenda.packs, ledger, heard), interrupted), PackSearcher(agenda)
-        tuner = tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                num_samples=-1,  # until the agenda has ended
-                reuse_actors=True,
-                max_concurrent_trials=max_concurrent_trials,
-                trial_name_creator=str,
-                trial_dirname_creator=lambda trial: trial.trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=scratch,  # of the driver alone: nothing of a trial goes there
-                failure_config=tune.FailureConfig(max_failures=max_failures),
-                callbacks=[listener],
-                verbose=0,
-            ),
-        )
         try:
-            with ray_internals.idle_workers_kept():
+            with ray_internals.idle_workers_kept(), ray_internals.tune_in_this_process(scratch):
+                tuner = tune.Tuner(
+                    trainable,
+                    tune_config=tune.TuneConfig(
+                        search_alg=searcher,
+                        num_samples=-1,  # until the agenda has ended
+                        reuse_actors=True,
+                        max_concurrent_trials=max_concurrent_trials,
+                        trial_name_creator=str,
+                        trial_dirname_creator=lambda trial: trial.trial_id,
+                    ),
+                    run_config=tune.RunConfig(
+                        name="search",
+                        storage_path=scratch,  # of the driver alone: nothing of a trial goes there
+                        failure_config=tune.FailureConfig(max_failures=max_failures),
+                        callbacks=[listener],
+                        verbose=0,
+                    ),
+                )
                 tuner.fit()
         except tune.TuneError as error:
             reason = str(error).strip().split("\n")[-1]
@@ -83,24 +81,3 @@ def run_packs(
             raise known or SearchError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
         if interrupted.is_set():
             raise KeyboardInterrupt
-
-
-def trial_resources(resources: ResourceSettings) -> dict[str, float]:
-    """CPUs and GPUs of each trial, on the cluster that is connected.
-
-    Raises:
-        UserError: If no node has them: Ray would wait for such a node for ever.
-    """
-    import ray
-
-    has_gpus = ray.cluster_resources().get("GPU", 0) > 0
-    gpus = float(has_gpus) if resources.gpus_per_trial is None else resources.gpus_per_trial
-    cpus = resources.cpus_per_trial
-    nodes: Sequence[Mapping[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
-        largest = max((node.get("CPU", 0), node.get("GPU", 0)) for node in nodes)
-        raise UserError(
-            f"a trial needs {cpus:g} CPUs and {gpus:g} GPUs, but no node has them (the largest has {largest[0]:g} and "
-            f"{largest[1]:g}). Lower resources.cpus_per_trial or resources.gpus_per_trial."
-        )
-    return {"CPU": cpus, "GPU": gpus}

@@ -52,16 +52,28 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     progress.searching(directory, list(course.trials), ledger.standing(), course.left)
     # Ray is slow to import, and not needed where all is done.
     from search.execution.connection import connected_ray
-    from search.execution.runner import run_packs, trial_resources
+    from search.execution.gpu_share import measured_share
+    from search.execution.nodes import check_nodes, own_versions
+    from search.execution.placement import trial_resources
+    from search.execution.runner import run_packs
 
     with connected_ray(address, resources, log=directory / "ray.log") as tune_cap:
-        given = trial_resources(resources)
+        wait_s = 0.0 if address is None else resources.startup_timeout_s
+        given = trial_resources(resources, wait_s=wait_s, say=progress.say)
+        if address is not None:
+            check_nodes(given, None if resources.storage_path is None else folder)
         options = WorkerOptions(
             device="cuda" if given["GPU"] else "cpu",
             n_threads=resources.cpus_per_trial,
             checkpoint_folder=folder,
             checkpoint_every_s=resources.checkpoint_every_s,
+            versions={} if address is None else own_versions(),
         )
+        values, limits = plan.dataset.development, ON_GPU if given["GPU"] else ON_CPU
+        if resources.gpus_per_trial == "auto" and given["GPU"]:
+            largest = make_round(plan, course, first, limits=limits)[0][0]
+            given["GPU"] = measured_share(largest, values, plan.design, options, given)
+            progress.say(f"Each trial gets {given['GPU']:g} of a GPU")
         rounds = chain([first], iter(course.next, None))
 
         def next_round() -> list[Pack]:
@@ -71,7 +83,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
             if asked is None or clock.has_ended():
                 return []
             deadline = clock.deadline(repeats=bool(is_late) or asked.repeats)
-            packs, others = make_round(plan, course, asked, deadline, limits=ON_GPU if given["GPU"] else ON_CPU)
+            packs, others = make_round(plan, course, asked, deadline, limits=limits)
             standing = ledger.standing()
             recorded = {trial_id: trial.epochs for trial_id, trial in standing.items()}
             if asked.repeats:
@@ -86,7 +98,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
         with progress.training() as heard:
             run_packs(
                 agenda,
-                values=plan.dataset.development,
+                values=values,
                 design=plan.design,
                 options=options,
                 given=given,

@@ -1,5 +1,6 @@
 """The Ray worker's side: one pack of trials in, reports out."""
 
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -7,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray import tune
+from ray.util import get_node_ip_address
 
 from ae_model.configuration import EpochRecord, OutOfFold
 from ae_model.probe import Probed, ProbeScores, probe_scores
 from search.execution.checkpoints import CheckpointFile, checkpoint_file
+from search.execution.nodes import node_name, version_difference
 from search.execution.packs import Pack
 from search.execution.records import Report, ValidationDesign, WorkerOptions
 
@@ -34,18 +37,43 @@ def train_pack(
         design: What defines the evaluation.
         options: What to compute with, and where checkpoints go.
     """
-    from ae_model.arithmetic import arithmetic  # torch takes seconds, which the driver need not wait for
-
+    if (difference := version_difference(options.versions)) is not None:  # of a node that joined late
+        name = node_name(get_node_ip_address(), socket.gethostname())
+        tune.report({"report": Report(unfit=f"{name} {difference}")})
+        return
     pack: Pack = config["job"].pack
     if _is_over(pack):
         tune.report({"report": Report()})  # Tune prints a line of its own for a trial without any
         return
+    from ae_model.arithmetic import arithmetic  # torch takes seconds, which the driver need not wait for
+
     file = checkpoint_file(pack, options)
     try:
         with arithmetic(n_threads=options.n_threads, fp32_precision=design.fp32_precision):
             _train(pack, values, design, options, file)
     except Exception as error:  # the trial's own failure is a result: it must not be tried again, nor end the search
         tune.report({"report": Report(error=f"{type(error).__name__}: {error}")})
+
+
+def gpu_memory(pack: Pack, values: np.ndarray, design: ValidationDesign, options: WorkerOptions) -> tuple[int, int]:
+    """How many bytes of a GPU a pack takes, with all that its process needs there, and how many the GPU has.
+
+    Args:
+        pack: The pack; it is trained for an epoch.
+        values: Development samples `(n_samples, n_features)`.
+        design: What defines the evaluation.
+        options: What to compute with.
+    """
+    import torch
+
+    from ae_model.arithmetic import arithmetic
+
+    with arithmetic(n_threads=options.n_threads, fp32_precision=design.fp32_precision):
+        validation, _ = _start(pack, values, design, options, None)
+        for _ in zip(range(2), validation, strict=False):  # its start is its epoch 0
+            pass
+    free, total = torch.cuda.mem_get_info()
+    return total - free, total
 
 
 def _train(

@@ -500,7 +500,8 @@ def _contents(draw: st.DrawFn) -> dict[str, Any]:
         "resources": draw(
             _section(
                 cpus_per_trial=st.integers(1, 64),
-                gpus_per_trial=st.floats(0, 1) | st.integers(2, 8).map(float),
+                gpus_per_trial=st.floats(0, 1) | st.integers(2, 8).map(float) | st.just("auto"),
+                startup_timeout_s=st.floats(0, 1e6),
                 max_concurrent_trials=st.integers(1, 64),
                 max_failures=st.integers(0, 9),
                 storage_path=_texts.filter(lambda text: not text.startswith("~")),

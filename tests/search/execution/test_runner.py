@@ -26,7 +26,7 @@ from search.cli import main
 from search.console import status_text
 from search.execution.connection import connected_ray
 from search.execution.packs import make_packs
-from search.execution.runner import trial_resources
+from search.execution.placement import trial_resources
 from search.settings import ResourceSettings
 from search.settings_files import to_toml
 
@@ -322,6 +322,14 @@ def test_a_ray_that_is_there_is_used_and_stays(local_ray: None) -> None:
     assert trial_resources(ResourceSettings()) == {"CPU": 1, "GPU": 0}
     with pytest.raises(ValueError, match=r"a trial needs 1000 CPUs and 0 GPUs, but no node .*Lower"):
         trial_resources(ResourceSettings(cpus_per_trial=1000))
+    heard: list[str] = []
+    with pytest.raises(
+        ValueError, match=r"0\.1 s after the start no node has them .* raise resources\.startup_timeout_s"
+    ):
+        trial_resources(ResourceSettings(cpus_per_trial=1000), wait_s=0.1, say=heard.append)
+    (line,) = heard
+    assert re.fullmatch(r"No node has 1000 CPUs and 0 GPUs \(.*\); waiting 0\.1 s for one to join", line)
+    assert trial_resources(ResourceSettings(gpus_per_trial="auto")) == {"CPU": 1, "GPU": 0}
 
 
 def test_a_cluster_that_is_not_there(table_csv: Path, tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""What each trial gets of the cluster, once a node has it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ae_model.errors import UserError
+from search.execution.nodes import can_hold
+from search.settings import ResourceSettings
+
+
+def trial_resources(
+    resources: ResourceSettings, *, wait_s: float = 0.0, say: Callable[[str], None] = lambda _: None
+) -> dict[str, float]:
+    """CPUs and GPUs of each trial, on the cluster that is connected.
+
+    Args:
+        resources: What is asked for. Whole GPUs, where it asks to measure how much of one is needed.
+        wait_s: How many seconds to wait for a node that has them, where none does. Meanwhile Ray is told of the need,
+            so that an autoscaler can start one.
+        say: Is told that there is one to wait for.
+
+    Raises:
+        UserError: If no node has them: Tune would wait for such a node for ever.
+    """
+    given = _given(resources)
+    if any(can_hold(node, given) for node in _nodes()):
+        return given
+    if wait_s:
+        say(f"No node has {_text(given)} ({_largest()}); waiting {wait_s:g} s for one to join")
+        if _joins(given, wait_s):
+            return _given(resources)  # the first node may have brought GPUs
+    waited = f"{wait_s:g} s after the start no node has them" if wait_s else "no node has them"
+    raise UserError(
+        f"a trial needs {_text(given)}, but {waited} ({_largest()}). Lower resources.cpus_per_trial or "
+        "resources.gpus_per_trial" + (", or raise resources.startup_timeout_s." if wait_s else ".")
+    )
+
+
+def _given(resources: ResourceSettings) -> dict[str, float]:
+    import ray
+
+    gpus = resources.gpus_per_trial
+    if gpus is None or gpus == "auto":
+        gpus = float(ray.cluster_resources().get("GPU", 0) > 0)
+    return {"CPU": resources.cpus_per_trial, "GPU": gpus}
+
+
+def _joins(given: Mapping[str, float], wait_s: float) -> bool:
+    """Whether a node that has what a trial gets joins in time."""
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    # Unlike a request to the autoscaler, it ends with this process, so that no node is kept for nothing.
+    room = placement_group([{name: amount for name, amount in given.items() if amount}])
+    try:
+        return bool(room.wait(wait_s))
+    finally:
+        remove_placement_group(room)
+
+
+def _nodes() -> Sequence[Mapping[str, Any]]:
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _largest() -> str:
+    found = [(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0)) for node in _nodes()]
+    cpus, gpus = max(found, default=(0, 0))
+    return f"the largest has {cpus:g} and {gpus:g}"
+
+
+def _text(given: Mapping[str, float]) -> str:
+    return f"{given['CPU']:g} CPUs and {given['GPU']:g} GPUs"
