@@ -1,4 +1,4 @@
-"""Faults for real: kills, torn writes, a full disk, lost hosts, two thousand trials."""
+"""Faults for real: kills, torn writes, a full disk, two thousand trials; lost hosts are in test_cluster.py."""
 
 import os
 import random
@@ -6,12 +6,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -207,111 +205,3 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
         assert {standing.status for standing in ledger.standing().values()} == {FINISHED}
     assert len(resident) == 2000
     assert resident[-1] - resident[999] <= 50, f"{resident[999]:.0f} MB, then {resident[-1]:.0f} MB"
-
-
-class _Cluster:
-    """A Ray cluster of hosts that are network namespaces on one bridge; the first is the head."""
-
-    def __init__(self, n_hosts: int, scratch: Path) -> None:
-        self._stack = ExitStack()
-        self._names = [f"ae{os.getpid()}h{i}" for i in range(1, n_hosts + 1)]
-        self._scratch = scratch
-        self.address = "10.77.0.1:6379"
-        # Ray asks for the token because the mode says so, and only those who know it may join.
-        self._environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}
-
-    def __enter__(self) -> "_Cluster":
-        bridge = f"ae{os.getpid()}br"
-        try:
-            _ip("link", "add", bridge, "type", "bridge")
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"network namespaces cannot be made: {error}")
-        self._stack.callback(_ip, "link", "delete", bridge)
-        try:
-            self._connect(bridge)
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def _connect(self, bridge: str) -> None:
-        _ip("link", "set", bridge, "up")
-        for number, name in enumerate(self._names, 1):
-            _ip("netns", "add", name)
-            self._stack.callback(_ip, "netns", "delete", name)
-            self._stack.callback(self.kill, number)
-            _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-            _ip("link", "set", name, "master", bridge, "up")
-            _ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
-            _ip("-n", name, "link", "set", "eth0", "up")
-            _ip("-n", name, "link", "set", "lo", "up")
-            role = (
-                ["--head", "--port=6379", f"--temp-dir={self._scratch}"]
-                if number == 1
-                else [f"--address={self.address}"]
-            )
-            ray = str(Path(sys.executable).with_name("ray"))
-            options = ["--num-cpus=1", f"--node-ip-address=10.77.0.{number}", "--disable-usage-stats"]
-            done = self.start(number, ray, "start", *role, *options, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            output, _ = done.communicate(timeout=120)
-            assert done.returncode == 0, output
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def start(self, host: int, *command: str, **options: Any) -> "subprocess.Popen[str]":
-        """Start a command on a host."""
-        inside = ["ip", "netns", "exec", self._names[host - 1], *command]
-        return subprocess.Popen(inside, env=self._environment, text=True, **options)
-
-    def pids(self, host: int) -> dict[int, str]:
-        """Commands of all processes of a host."""
-        found = {}
-        for pid in _ip("netns", "pids", self._names[host - 1]).split():
-            with suppress(OSError):
-                found[int(pid)] = Path(f"/proc/{pid}/cmdline").read_text()
-        return found
-
-    def kill(self, host: int) -> None:
-        """Kill all processes of a host."""
-        while pids := self.pids(host):
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
-
-    def set_cable(self, host: int, state: str) -> None:
-        """Pull the cable of a host ("down"), or put it back ("up")."""
-        _ip("link", "set", self._names[host - 1], state)
-
-
-def _ip(*arguments: str) -> str:
-    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
-
-
-@pytest.mark.slow
-def test_lost_hosts(tmp_path: Path) -> None:
-    """Of three hosts one is killed and one loses its network for a while; the table is that of one machine."""
-    (tmp_path / "settings.toml").write_text(
-        "bottleneck.code_sizes = [8]\n[space]\nhidden = '32'\nbatch_size = [16, 20, 24, 28, 32, 40]\n"
-        "[search]\nmax_epochs = 100\n[resources]\ncheckpoint_every_s = 1\n"
-    )
-    with tempfile.TemporaryDirectory(prefix="ae") as scratch, _Cluster(3, Path(scratch)) as cluster:
-        command = [AE_SEARCH, "run", "settings.toml", "--name", "cluster", "--address", cluster.address]
-        with (tmp_path / "log").open("w") as log:
-            search = cluster.start(1, *command, cwd=tmp_path, stdout=log, stderr=log)
-        for host in (2, 3):
-            deadline = time.monotonic() + 120
-            while not any("ImplicitFunc" in command for command in cluster.pids(host).values()):
-                assert search.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < deadline, f"host {host} was given no trial"
-                time.sleep(0.1)
-        time.sleep(1)
-        cluster.kill(2)
-        cluster.set_cable(3, "down")
-        time.sleep(30)
-        cluster.set_cable(3, "up")
-        assert search.wait(300) == 0, (tmp_path / "log").read_text()
-    done = _run(tmp_path, "settings.toml", "--name", "alone")
-    assert done.returncode == 0, done.stderr
-    _assert_equal_tables(tmp_path / "results" / "alone", tmp_path / "results" / "cluster")

@@ -1,0 +1,219 @@
+"""How many workers one driver keeps busy: packs that sleep on more logical CPUs than there are, and a model of more.
+
+`python benchmarks/scaling.py [--slots 16 64] [--per-slot 10] [--many 10000] [--repeats 3] [--json FILE]`
+
+No pack computes anything, so that two cores can hold many workers: what is measured is the driver, with Tune, our
+callbacks and the ledger, and what passes between it and the workers. Efficiency is N t / (W T): N packs of t seconds on
+W logical CPUs took T seconds, the start of the workers aside.
+
+The model is a queue. Each pack occupies a worker for its seconds, and then the driver for as long as a pack was
+measured to cost it; the driver serves one at a time, and a worker waits for it. It has two figures: the driver's seconds
+per pack, from packs that take no time at all, and what passes besides between a pack's end and the next one's start,
+from packs of a second on the fewest slots. The other real runs are what it is held against.
+"""
+
+import argparse
+import heapq
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from training import environment
+
+from ae_model import Configuration, EpochRecord, make_folds
+from search.execution import connection, trainable
+from search.execution.agenda import Agenda
+from search.execution.packs import Pack
+from search.execution.records import Report, ValidationDesign, WorkerOptions
+from search.execution.runner import run_packs
+from search.ledger import FINISHED, RUNNING, Ledger
+from search.settings import ResourceSettings
+
+FOLDS = make_folds(16, 2, seed=0)
+VALUES = np.zeros((16, 4), np.float32)
+PACK_SECONDS = 1.0
+
+
+def main() -> None:
+    """Measure, model, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--slots", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--per-slot", type=int, default=10, help="packs per logical CPU")
+    parser.add_argument("--many", type=int, default=10_000, help="packs of no time, for the driver's memory; 0: none")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    raw: dict[str, Any] = {"environment": environment(1)}
+    with ray_with(2):
+        sleep_packs(20, 0.0)  # warm-up
+        empty = [sleep_packs(400, 0.0) for _ in range(arguments.repeats)]
+        raw["empty"] = [run["seconds"] / 400 for run in empty]
+        if arguments.many:
+            raw["many"] = sleep_packs(arguments.many, 0.0)
+    raw["slots"] = {}
+    for n_slots in arguments.slots:
+        with ray_with(n_slots):
+            sleep_packs(2 * n_slots, 0.1)  # all workers are there
+            n = n_slots * arguments.per_slot
+            raw["slots"][n_slots] = [sleep_packs(n, PACK_SECONDS)["seconds"] for _ in range(arguments.repeats)]
+    report(raw, arguments.per_slot)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
+
+
+def report(raw: Mapping[str, Any], per_slot: int) -> None:
+    """Print what was measured beside what the model gives."""
+    driver = statistics.median(raw["empty"])
+    fewest = min(raw["slots"], key=int)
+    latency = fitted_latency(statistics.median(raw["slots"][fewest]), int(fewest), per_slot, driver)
+    print(f"driver {1e3 * driver:.1f} ms a pack, {1e3 * latency:.0f} ms from a pack's end to the next one's start\n")
+    print("| logical CPUs | packs of 1 s | seconds | efficiency | the model's seconds | difference |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for slots, runs in raw["slots"].items():
+        n, seconds = int(slots) * per_slot, statistics.median(runs)
+        modelled = simulated([[PACK_SECONDS] * n], int(slots), driver=driver, latency=latency)
+        efficiency = n * PACK_SECONDS / (int(slots) * seconds)
+        print(
+            f"| {slots} | {n} | {seconds:.1f} ({min(runs):.1f} to {max(runs):.1f}) | {efficiency:.2f} | {modelled:.1f} "
+            f"| {modelled / seconds - 1:+.0%} |"
+        )
+    print("\n| 1,000 workers, 100,000 trials | hours | efficiency |\n| --- | --- | --- |")
+    for name, rounds in at_scale().items():
+        work = sum(map(sum, rounds))
+        seconds = simulated(rounds, 1000, driver=driver, latency=latency)
+        print(f"| {name} | {seconds / 3600:.1f} | {work / 1000 / seconds:.2f} |")
+    if "many" in raw:
+        memory = raw["many"]["megabytes"]
+        print(
+            f"\nDriver's memory over {len(memory)} packs, MB: "
+            + ", ".join(f"{m:.0f}" for m in memory[:: len(memory) // 10])
+        )
+
+
+def at_scale() -> dict[str, list[list[float]]]:
+    """Seconds of the packs of each round, where 100,000 trials come on 1,000 workers."""
+    rng = np.random.default_rng(0)
+
+    def spread(n: int, mean: float) -> list[float]:
+        """Longest first, as a search has them: the slowest takes some ten times as long as the median."""
+        return sorted((mean * rng.lognormal(-0.5, 1.0, n)).tolist(), reverse=True)
+
+    rungs = [spread(100_000 // 2**rung, 60 * 2**rung) for rung in range(5)]
+    return {
+        "a pack each, of 1 s": [[1.0] * 100_000],
+        "a pack each, of 10 s": [[10.0] * 100_000],
+        "a pack each, of 60 s": [[60.0] * 100_000],
+        "packs of 20, of 60 s": [[60.0] * 5_000],
+        "a pack each, of 60 s on average, spread": [spread(100_000, 60)],
+        "halving in 5 rungs, of 60 s on average at the first, spread": rungs,
+    }
+
+
+def simulated(rounds: Sequence[Sequence[float]], n_workers: int, *, driver: float, latency: float) -> float:
+    """Seconds of rounds of packs, one after the other.
+
+    Args:
+        rounds: The seconds of each pack, in the order in which they are started.
+        n_workers: How many are trained at once.
+        driver: The driver's seconds per pack, one pack at a time.
+        latency: Seconds between a pack's end and the start of the next on the same worker, besides.
+    """
+    now = 0.0  # the moment at which the driver has done all so far
+    for packs in rounds:
+        ends: list[float] = []
+        for number, seconds in enumerate(packs):
+            free = heapq.heappop(ends) if number >= n_workers else now
+            now = max(now, free) + driver
+            heapq.heappush(ends, now + latency + seconds)
+        now = max(ends) + driver
+    return now
+
+
+def fitted_latency(seconds: float, n_workers: int, per_slot: int, driver: float) -> float:
+    """The latency with which the model takes as long as a real run did."""
+    packs = [[PACK_SECONDS] * (n_workers * per_slot)]
+    low, high = 0.0, seconds
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        if simulated(packs, n_workers, driver=driver, latency=middle) < seconds:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@contextmanager
+def ray_with(n_cpus: int) -> Iterator[None]:
+    """A local Ray that takes this machine for a larger one."""
+    usable = connection.usable_cpus
+    connection.usable_cpus = lambda: n_cpus
+    try:
+        with connection.connected_ray(None, ResourceSettings()):
+            yield
+    finally:
+        connection.usable_cpus = usable
+
+
+def sleep_packs(n_packs: int, seconds: float) -> dict[str, Any]:
+    """Run packs that sleep, a trial each: seconds from the first's start to the last's end, and the driver's memory."""
+    trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n_packs)}
+    packs = [Pack(trials={id_: c}, targets={id_: 1}) for id_, c in trials.items()]
+    moments: list[float] = []
+    megabytes: list[float] = []
+    own = psutil.Process()
+
+    def heard(_trial_id: str, status: str, _records: Sequence[EpochRecord]) -> None:
+        moments.append(time.perf_counter())
+        if status != RUNNING:
+            megabytes.append(own.memory_info().rss / 2**20)
+
+    rounds = iter([packs])
+    train, trainable.train_pack = trainable.train_pack, sleeper(seconds)
+    try:
+        with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder)) as ledger:
+            ledger.enter_trials(trials)
+            run_packs(
+                Agenda(lambda: next(rounds, [])),
+                values=VALUES,
+                design=ValidationDesign(folds=FOLDS, seed=0, value_range=None, fp32_precision="tf32"),
+                options=WorkerOptions(
+                    device="cpu", n_threads=1, checkpoint_folder=f"{folder}/none", checkpoint_every_s=60
+                ),
+                given={"CPU": 1, "GPU": 0},
+                max_failures=3,
+                ledger=ledger,
+                heard=heard,
+            )
+            assert {standing.status for standing in ledger.standing().values()} == {FINISHED}
+    finally:
+        trainable.train_pack = train
+    assert len(megabytes) == n_packs
+    return {"seconds": moments[-1] - moments[0], "megabytes": megabytes}
+
+
+def sleeper(seconds: float) -> Any:
+    """What a worker does instead of training: it sleeps, and reports an epoch."""
+
+    def train_pack(config: Mapping[str, Any], **_: Any) -> None:
+        from ray import tune
+
+        time.sleep(seconds)
+        ones = np.ones(len(FOLDS))
+        record = EpochRecord(epoch=1, train_mse=ones, val_mse=ones, val_fve=ones, dead_code_units=ones)
+        records = {trial_id: [record] for trial_id in config["job"].pack.trials}
+        tune.report({"report": Report(records=records, fit_seconds=seconds)})
+
+    return train_pack
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "4")  # or all start at once, on these few cores
+    main()

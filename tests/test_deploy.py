@@ -1,0 +1,142 @@
+"""The files that start clusters are ones that Ray and linters accept, and do not cost or expose more than they must."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CLOUDS = ("cluster.yaml", "deploy/gcp.yaml")
+LAUNCHED = (*CLOUDS, "deploy/own-machines.yaml")
+FILES = (*LAUNCHED, "deploy/rayjob.yaml", "deploy/Dockerfile", "deploy/slurm.sh")
+MONEY = r"min_workers|max_workers: [1-9]|(min|max)Replicas|InstanceType|machineType|(?i:spot)|diskSizeGb|VolumeSize"
+DOOR = r"ssh_user|auth_token:|IpPermissions|FromPort|dashboard-host: 0"
+
+
+def _text(file: str) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
+def _content(file: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(_text(file))
+    return content
+
+
+@pytest.fixture(scope="module")
+def job() -> dict[str, Any]:
+    """The RayJob."""
+    (job,) = [part for part in yaml.safe_load_all(_text("deploy/rayjob.yaml")) if part["kind"] == "RayJob"]
+    return dict(job["spec"])
+
+
+def test_all_are_there() -> None:
+    """And no other, so that nothing is unchecked."""
+    assert {path.name for path in (ROOT / "deploy").iterdir()} == {Path(file).name for file in FILES[1:]}
+
+
+@pytest.mark.parametrize("file", LAUNCHED)
+def test_ray_accepts_it(file: str) -> None:
+    """Ray's own validation of cluster files passes."""
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    prepared = prepare_config(_content(file))
+    prepared.setdefault("cluster_synced_files", [])
+    validate_config(prepared)
+
+
+@pytest.mark.parametrize("file", CLOUDS)
+def test_no_machine_is_kept_for_nothing(file: str) -> None:
+    """Workers come with trials, at a third of the price, and go without; a disk goes with its machine."""
+    cluster = _content(file)
+    nodes = cluster["available_node_types"]
+    assert all(node["min_workers"] == 0 for node in nodes.values())
+    assert cluster["idle_timeout_minutes"] <= 10
+    assert cluster["max_workers"] <= 4
+    assert nodes["head"]["resources"] == {"CPU": 0}
+    assert "spot" in str(nodes["gpu"]["node_config"]).lower()
+    assert not cluster["provider"].get("cache_stopped_nodes", False)
+    assert re.search("(DeleteOnTermination|autoDelete): true", _text(file))
+
+
+def test_ssh_is_open_to_one_address() -> None:
+    """That of the user, who has to put it in: the one that stands there is nobody's."""
+    (rule,) = _content("cluster.yaml")["provider"]["security_group"]["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"]) == (22, 22)
+    assert rule["IpRanges"] == [{"CidrIp": "192.0.2.1/32"}]
+    assert "--source-ranges=192.0.2.1/32" in _text("deploy/gcp.yaml")
+
+
+@pytest.mark.parametrize("file", LAUNCHED)
+def test_the_dashboard_is_the_heads_own_and_asks_for_the_token(file: str) -> None:
+    """Every start of Ray has the token; the dashboard listens on loopback."""
+    cluster = _content(file)
+    (head,) = [command for command in cluster["head_start_ray_commands"] if "ray start" in command]
+    (worker,) = [command for command in cluster["worker_start_ray_commands"] if "ray start" in command]
+    assert all(command.startswith("RAY_AUTH_MODE=token ") for command in (head, worker))
+    assert "--dashboard-host=127.0.0.1" in head
+    assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+
+
+def test_versions_are_pinned_and_the_same_everywhere() -> None:
+    """A node that differs would be refused; and they are versions that the project allows."""
+    texts = "\n".join(map(_text, FILES))
+    (ray,) = set(re.findall(r"(?:ray(?:\[[\w,]+\])?==|rayVersion: )([\d.]+)", texts))
+    (_torch,) = set(re.findall(r"torch==([\d.]+)", texts))
+    (python,) = set(re.findall(r"(?:--python |FROM python:)(3[\d.]+)", texts))
+    assert f"python{python.rpartition('.')[0]} -m venv" in _text("deploy/own-machines.yaml")
+    (asked,) = [name for name in tomllib.loads(_text("pyproject.toml"))["project"]["dependencies"] if "ray[" in name]
+    assert f">={ray.rpartition('.')[0]}," in asked
+    for file in LAUNCHED:
+        (install,) = [command for command in _content(file)["setup_commands"] if "ray==" in command]
+        assert "torch==" in install
+        assert "wheels/ae_search-*.whl)[cluster]" in install, "that of the working tree, built beforehand"
+
+
+@pytest.mark.parametrize("file", [*LAUNCHED, "deploy/rayjob.yaml"])
+def test_what_costs_money_or_opens_a_door_says_so(file: str) -> None:
+    """A line that does has a comment, on it or just above."""
+    lines = _text(file).splitlines()
+    for number, line in enumerate(lines):
+        code = line.partition("#")[0]
+        if not line.strip().startswith("#") and "max_workers: 0" not in code and re.search(f"{MONEY}|{DOOR}", code):
+            above = lines[number - 1].strip()
+            assert "#" in line or above.startswith("#") or code.rstrip().endswith(": 0"), line
+
+
+def test_a_job_on_kubernetes_ends_with_its_search(job: dict[str, Any]) -> None:
+    """Its cluster goes, results stay on a volume; pods have bounds, and nobody gets in without the token."""
+    assert job["shutdownAfterJobFinishes"] is True
+    cluster = job["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token", "secretName": "ae-search-token"}
+    (workers,) = cluster["workerGroupSpecs"]
+    assert workers["minReplicas"] == workers["replicas"] == 0
+    for group in (cluster["headGroupSpec"], workers):
+        (container,) = group["template"]["spec"]["containers"]
+        assert container["resources"]["requests"] == container["resources"]["limits"]
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    (mount,) = head["containers"][0]["volumeMounts"]
+    assert f"--results-dir {mount['mountPath']}/" in job["entrypoint"]
+    assert head["volumes"][0]["persistentVolumeClaim"]["claimName"] in _text("deploy/rayjob.yaml").split("---")[0]
+
+
+@pytest.mark.parametrize(("linter", "file"), [("hadolint", "deploy/Dockerfile"), ("shellcheck", "deploy/slurm.sh")])
+def test_a_linter_has_nothing_to_say(linter: str, file: str) -> None:
+    """Of the image, and of the script."""
+    found = shutil.which(linter)
+    assert found, f"{linter} comes with the extra 'test'"
+    done = subprocess.run([found, ROOT / file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert not done.stdout
+
+
+def test_the_image_has_what_the_package_is_made_of() -> None:
+    """The packages that pyproject.toml names, and what it reads."""
+    copied = re.findall(r"^COPY (.+) \S+$", _text("deploy/Dockerfile"), flags=re.MULTILINE)
+    names = {name for line in copied for name in line.split()}
+    packages = tomllib.loads(_text("pyproject.toml"))["tool"]["setuptools"]["packages"]
+    assert names == {"pyproject.toml", "README.md", "LICENSE"} | {package.partition(".")[0] for package in packages}
