@@ -7,9 +7,9 @@ callbacks and the ledger, and what passes between it and the workers. Efficiency
 W logical CPUs took T seconds, the start of the workers aside.
 
 The model is a queue. Each pack occupies a worker for its seconds, and then the driver for as long as a pack was
-measured to cost it; the driver serves one at a time, and a worker waits for it. It has two figures: the driver's seconds
-per pack, from packs that take no time at all, and what passes besides between a pack's end and the next one's start,
-from packs of a second on the fewest slots. The other real runs are what it is held against.
+measured to cost it; the driver serves one at a time, and a worker waits for it. It has two figures: the driver's
+seconds per pack, from packs that take no time at all, and what passes besides between a pack's end and the next one's
+start, from packs of a second on the fewest slots. The other real runs are what it is held against.
 """
 
 import argparse

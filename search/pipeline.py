@@ -11,6 +11,7 @@ from search.ledger import Ledger
 from search.monitor import Monitor
 from search.plan import make_plan
 from search.settings import SearchSettings
+from search.settings_files import home_path
 from search.smallest_code_report import report_smallest_code
 from search.tracking.process import check_tracking, tracked
 
@@ -48,7 +49,8 @@ def run_search(
         SearchError: If no trial could be finished, or Ray or the disk cannot go on.
     """
     settings = settings or SearchSettings()
-    directory = Path(results_dir) / (check_name(name) if name is not None else default_name(settings, data))
+    folder = home_path("results_dir", results_dir)
+    directory = folder / (check_name(name) if name is not None else default_name(settings, data))
     progress = Monitor(enabled=verbose)
     check_tracking(settings.tracking)
     plan = make_plan(settings, data)

@@ -150,6 +150,7 @@ def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
     data, resources = settings.data, settings.resources
     if data.source not in (*NAMED_SOURCES, ARRAY_SOURCE):
         data = data.model_copy(update={"source": _absolute("data.source", data.source)})
+    data = data.model_copy(update={"data_dir": str(home_path("data.data_dir", data.data_dir))})
     if resources.storage_path is not None and "://" not in resources.storage_path:
         path = _absolute("resources.storage_path", resources.storage_path)
         resources = resources.model_copy(update={"storage_path": path})
@@ -160,11 +161,25 @@ def _with_absolute_paths(settings: SearchSettings) -> SearchSettings:
     return settings.model_copy(update={"data": data, "resources": resources, "tracking": tracking})
 
 
+def home_path(key: str, path: str | Path) -> Path:
+    """A path with the home folder that `~` stands for, where no shell has put it in.
+
+    Args:
+        key: What the path is called in messages.
+        path: The path.
+
+    Raises:
+        UserError: If there is no such folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{key}: {str(path)!r} names a home folder that does not exist. Write the path out.") from None
+
+
 def _absolute(key: str, path: str) -> str:
     try:
-        return str(Path(path).expanduser().resolve())
-    except RuntimeError:
-        raise UserError(f"{key}: {path!r} names a home folder that does not exist. Write the path out.") from None
+        return str(home_path(key, path).resolve())
     except ValueError as error:
         raise UserError(f"{key}: {path!r} is not a path ({error}). Fix it.") from None
 

@@ -283,7 +283,7 @@ def test_a_submitted_job(tmp_path: Path) -> None:
         )
         results = hosts.home(1) / "results"
         server = ["--address", "http://127.0.0.1:8265"]
-        entrypoint = ["ae-search", "run", "settings.toml", "--address", "auto", "--results-dir", str(results)]
+        entrypoint = ["ae-search", "run", "settings.toml", "--address", "auto", "--results-dir", "~/results"]
 
         def job(*arguments: str) -> str:
             status, output = hosts.run(1, RAY, "job", arguments[0], *server, *arguments[1:], cwd=work)

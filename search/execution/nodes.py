@@ -96,7 +96,7 @@ def check_nodes(given: Mapping[str, float], folder: str | None) -> None:
         for name in ("driver", *names):
             _delete(folder, name)
     if faults:
-        raise UserError("; ".join(sorted(faults)))
+        raise UserError("; ".join(sorted(faults)) + ".")
 
 
 def _look(wanted: Mapping[str, str], folder: str | None, node_id: str, text: str) -> str | None:

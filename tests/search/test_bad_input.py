@@ -190,6 +190,7 @@ WRONG: list[Bad] = [
     *setting("data.source = ''", "data.source", "at least 1"),
     *setting('data.source = "a\\u0000b"', "data.source", r"a\x00b"),
     *setting("data.source = '~nobody-here/a.csv'", "data.source", "nobody-here"),
+    *setting("data.data_dir = '~nobody-here'", "data.data_dir", "nobody-here"),
     *setting("data.test_fraction = -0.1", "data.test_fraction", "greater than or equal to 0"),
     *setting("data.test_fraction = 1.0", "data.test_fraction", "less than 1"),
     *setting("data.test_fraction = nan", "data.test_fraction", "finite", "nan"),
