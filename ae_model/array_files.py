@@ -94,6 +94,11 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
                 raise UserError(f"{path}: holds one array, not an archive of arrays. Rename it to .npy.")
             with zipfile.ZipFile(file) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+                if {"format", "shape", "data"} <= set(members):
+                    raise UserError(
+                        f"{path}: holds a sparse matrix, but samples must be dense. Store "
+                        "scipy.sparse.load_npz(path).toarray() by numpy.save."
+                    )
                 if "x" not in members and len(members) != 1:
                     raise UserError(
                         f"{path}: must hold an array 'x', but holds {sorted(members)}. Rename the samples to 'x'."

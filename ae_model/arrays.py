@@ -103,6 +103,8 @@ def _part(x: object, place: str, label_column: str | None, features: Sequence[st
 
 
 def _array(x: object, place: str) -> np.ndarray:
+    if type(x).__module__.startswith("scipy.sparse"):
+        raise UserError(f"{place}: is a sparse matrix, but samples must be dense. Give its .toarray().")
     try:
         return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on another device, ...

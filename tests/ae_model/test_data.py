@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_digits
 
 from ae_model import Dataset, UserError, dataset_from_arrays, load_dataset
@@ -321,6 +322,7 @@ X = np.random.default_rng(0).random((20, 4))
         (X[0], {}, r"data: the shape must be \(n_samples, n_features\), but is \(4,\)"),
         (np.where(X[2, 1] == X, np.nan, X), {}, r"data: row 2 \(counted from 0\), column 1: .* but is nan"),
         ([[1, 2], [3]], {}, r"data: must be an array \(.*inhomogeneous"),
+        (sparse.csr_array(X), {}, r"data: is a sparse matrix, but samples must be dense. Give its .toarray\(\)"),
         (frame(), {}, r"data: row 0 \(counted from 0\), column 'kind': a value must be a number, but is 'x'"),
         (
             frame(),

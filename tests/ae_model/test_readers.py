@@ -394,6 +394,11 @@ BAD = [
     ("nan test.npz", npz_bytes(x=VALUES[:, :2], x_test=NAN_CELL), ["x_test: row 1", "column 1", "nan"]),
     ("names.npz", npz_bytes(a=VALUES, b=VALUES), ["'x'", "['a', 'b']"]),
     ("none.npz", npz_bytes(), ["'x'", "[]"]),
+    (
+        "sparse.npz",
+        npz_bytes(data=VALUES, indices=[0], indptr=[0, 1], format="csr", shape=[1, 1]),
+        ["a sparse matrix", "scipy.sparse.load_npz(path).toarray()"],
+    ),
     ("widths.npz", npz_bytes(x=np.ones((3, 2)), x_test=np.ones((3, 4))), ["x and x_test", "2 and 4"]),
     ("labels.npz", npz_bytes(x=np.ones((3, 2)), y=np.ones(4)), ["y must have the shape (3,)", "(4,)"]),
     (
