@@ -1,5 +1,6 @@
 """A search on a Ray cluster of hosts that are network namespaces, each with its own name, home and files."""
 
+import json
 import os
 import re
 import signal
@@ -70,7 +71,13 @@ class Hosts:
             folder.mkdir(parents=True, exist_ok=True)
         return number
 
-    def add_node(self, *options: str, n_cpus: int = 1, python: str = sys.executable) -> int:
+    def add_node(
+        self,
+        *options: str,
+        n_cpus: int = 1,
+        python: str = sys.executable,
+        environment: dict[str, str] | None = None,
+    ) -> int:
         """Add a host, and start Ray there: the cluster's head on the first, a worker on the others."""
         number = self.add()
         role = ["--head", "--port=6379", f"--temp-dir={self._ray_folder}"]
@@ -78,7 +85,7 @@ class Hosts:
             role = [f"--address={self.address}"]
         address = [f"--node-ip-address=10.77.0.{number}", "--disable-usage-stats"]
         command = [python, "-m", "ray.scripts.scripts", "start", *role, *address, f"--num-cpus={n_cpus}", *options]
-        done = self.start(number, *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = self.start(number, *command, environment=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         output, _ = done.communicate(timeout=120)
         assert done.returncode == 0, output
         return number
@@ -187,6 +194,7 @@ def _hosts() -> Iterator[tuple["Hosts", Path]]:
     """Hosts, and a folder that the first has for itself."""
     with tempfile.TemporaryDirectory(prefix="ae") as scratch:
         work = Path(scratch) / "work"
+        work.mkdir()
         with Hosts(Path(scratch), private=[work]) as hosts:
             yield hosts, work
 
@@ -387,7 +395,7 @@ def test_hosts_come_and_go(tmp_path: Path) -> None:
         time.sleep(1)
         hosts.kill(2)
         hosts.set_cable(3, "down")
-        time.sleep(30)
+        time.sleep(12)  # a connection that was given up, after half a minute, is missed by Ray after four more minutes
         hosts.set_cable(3, "up")
         hosts.add_node()
         assert search.wait(300) == 0, log.read_text()
@@ -402,3 +410,42 @@ def test_hosts_come_and_go(tmp_path: Path) -> None:
         last = log.read_text().splitlines()[-1]
         assert "node 10.77.0.5 (host5) has torch 2.9.0 instead of " in last, log.read_text()
         assert "run the same command again" in last
+
+
+@pytest.mark.slow
+def test_an_autoscaler_brings_a_node() -> None:
+    """Ray's own, whose machines are processes: it hears of what a trial needs, and of no need when that is done."""
+    lists = "cluster_synced_files rsync_exclude rsync_filter initialization_commands setup_commands head_setup_commands"
+    lists += " worker_setup_commands head_start_ray_commands worker_start_ray_commands"
+    config: dict[str, Any] = {name: [] for name in lists.split()}
+    config |= {"cluster_name": "fake", "auth": {}, "docker": {}, "file_mounts": {}, "upscaling_speed": 1.0}
+    config |= {"file_mounts_sync_continuously": False, "max_workers": 2, "idle_timeout_minutes": 0.1}
+    config["provider"] = {
+        "type": "external",
+        "module": "ray.autoscaler._private.fake_multi_node.node_provider.FakeMultiNodeProvider",
+        "launch_multiple": True,
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+    }
+    config["head_node_type"] = "ray.head.default"
+    config["available_node_types"] = {
+        name: {"resources": {"CPU": n_cpus}, "node_config": {}, "min_workers": 0, "max_workers": n_workers}
+        for name, n_cpus, n_workers in (("ray.head.default", 0, 0), ("small", 1, 1), ("large", 2, 1))
+    }
+    of_ray = {"AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "0"}
+    with _hosts() as (hosts, work):
+        (work / "cluster.json").write_text(json.dumps(config))
+        hosts.add_node(f"--autoscaling-config={work / 'cluster.json'}", n_cpus=0, environment=TOKEN | of_ray)
+        (work / "settings.toml").write_text(
+            "bottleneck.code_sizes = [8]\n[space]\nhidden = '16'\ninit = 'random'\n[search]\nmax_epochs = 2\n"
+            "[resources]\ncpus_per_trial = 2\nstartup_timeout_s = 60\n"
+        )
+        command = [AE_SEARCH, "run", "settings.toml", "--name", "found", "--address", hosts.address]
+        status, output = hosts.run(1, *command, cwd=work)
+        assert status == 0, output
+        assert "No node has 2 CPUs and 0 GPUs" in output
+        trials = pd.read_csv(work / "results" / "found" / "trials.csv")
+        assert set(trials["status"]) == {"finished"}
+        _, left = hosts.run(1, RAY, "status", "--address", hosts.address)
+        assert "0.0/2.0 CPU" in left, "of the large one alone"
+        assert "no resource demands" in left, "or the node would never be idle"
