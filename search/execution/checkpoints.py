@@ -103,6 +103,21 @@ def checkpoint_file(pack: Pack, options: WorkerOptions) -> CheckpointFile:
     return CheckpointFile(options.checkpoint_folder, list(pack.trials), {**options.arithmetic(), **gain, **repeat})
 
 
+def subfolder(folder: str, name: str) -> str:
+    """A folder in another.
+
+    Args:
+        folder: Path or URI, which may end with options of the store.
+        name: The folder's name.
+
+    Examples:
+        >>> subfolder("s3://bucket/ae?region=eu-central-1", "a1")
+        's3://bucket/ae/a1?region=eu-central-1'
+    """
+    path, mark, options = folder.partition("?") if "://" in folder else (folder, "", "")
+    return f"{path.rstrip('/')}/{name}{mark}{options}"
+
+
 def make_folder(folder: str) -> None:
     """Make a folder of checkpoints.
 

@@ -67,7 +67,13 @@ def check_nodes(given: Mapping[str, float], folder: str | None) -> None:
     text = uuid.uuid4().hex
     names = {node["NodeID"]: node_name(node["NodeManagerAddress"], node["NodeManagerHostname"]) for node in nodes}
     if folder is not None:
-        _write(folder, "driver", text)
+        try:
+            _write(folder, "driver", text)
+        except OSError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"resources.storage_path: {folder} cannot be written to ({reason}). Give another."
+            ) from error
     look = ray.remote(num_cpus=0, max_retries=0)(_look)
     asked = {
         look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(
@@ -76,27 +82,33 @@ def check_nodes(given: Mapping[str, float], folder: str | None) -> None:
         for node_id in names
     }
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
-    faults = [f"{names[asked[answer]]} has not answered for {ANSWER_S:.0f} s" for answer in silent]
+    faults = {asked[answer]: f"has not answered for {ANSWER_S:.0f} s" for answer in silent}
     for answer in answered:
-        node_id = asked[answer]
-        fault = None
-        try:
-            fault = ray.get(answer)
-            if fault is None and folder is not None and not _is_written(folder, node_id, text):
-                fault = f"does not write into the same {folder} as this process. Mount it there, or give another"
-        except ray.exceptions.RayTaskError as error:
-            fault = f"cannot run what it is given: {str(error.cause).strip().splitlines()[-1]}"
-        except ray.exceptions.RuntimeEnvSetupError as error:
-            fault = f"cannot take over this package: {str(error).strip().splitlines()[-1]}"
-        except ray.exceptions.RayError:
-            continue  # the node is gone
-        if fault is not None:
-            faults.append(f"{names[node_id]} {fault}")
+        fault = _fault(answer)
+        if fault is None and folder is not None and not _is_written(folder, asked[answer], text):
+            fault = f"does not write into the same {folder} as this process. Mount it there, or give another"
+        if fault:
+            faults[asked[answer]] = fault
     if folder is not None:
         for name in ("driver", *names):
             _delete(folder, name)
     if faults:
-        raise UserError("; ".join(sorted(faults)) + ".")
+        raise UserError("; ".join(sorted(f"{names[node_id]} {fault}" for node_id, fault in faults.items())) + ".")
+
+
+def _fault(answer: Any) -> str | None:
+    """What is wrong with a node that has answered, in words; None if nothing is, empty if it is gone."""
+    import ray
+
+    try:
+        found: str | None = ray.get(answer)
+        return found
+    except ray.exceptions.RayTaskError as error:
+        return f"cannot run what it is given: {str(error.cause).strip().splitlines()[-1]}"
+    except ray.exceptions.RuntimeEnvSetupError as error:
+        return f"cannot take over this package: {str(error).strip().splitlines()[-1]}"
+    except ray.exceptions.RayError:
+        return ""
 
 
 def _look(wanted: Mapping[str, str], folder: str | None, node_id: str, text: str) -> str | None:

@@ -66,8 +66,9 @@ def _nodes() -> Sequence[Mapping[str, Any]]:
 def _largest() -> str:
     found = [(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0)) for node in _nodes()]
     cpus, gpus = max(found, default=(0, 0))
-    return f"the largest has {cpus:g} and {gpus:g}"
+    return f"the largest has {_text({'CPU': cpus, 'GPU': gpus})}"
 
 
 def _text(given: Mapping[str, float]) -> str:
-    return f"{given['CPU']:g} CPUs and {given['GPU']:g} GPUs"
+    parts = [f"{n:g} {name}{'s' * (n != 1)}" for name, n in given.items() if n or name == "CPU"]
+    return " and ".join(parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 from search.algorithm import make_rounds
 from search.course import Course
 from search.execution.agenda import Agenda
-from search.execution.checkpoints import clear_checkpoints, make_folder, trim_folder
+from search.execution.checkpoints import clear_checkpoints, make_folder, subfolder, trim_folder
 from search.execution.clock import Clock
 from search.execution.packs import ON_CPU, ON_GPU, Pack
 from search.execution.records import WorkerOptions
@@ -46,7 +46,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     resources = plan.settings.resources
     folder = str((directory / "checkpoints").resolve())
     if resources.storage_path is not None:
-        folder = f"{resources.storage_path.rstrip('/')}/{ledger.search_id()}"
+        folder = subfolder(resources.storage_path, ledger.search_id())
     make_folder(folder)
     progress.say(f"{plan.dataset.name}: {plan.code_sizes.text()}")
     progress.searching(directory, list(course.trials), ledger.standing(), course.left)
