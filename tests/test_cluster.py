@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 AE_SEARCH, RAY = (str(Path(sys.executable).with_name(name)) for name in ("ae-search", "ray"))
 
@@ -363,6 +364,10 @@ def test_who_may_take_part(tmp_path: Path) -> None:
         line = refused()
         assert "node 10.77.0.3 (host3) has torch 2.9.0 instead of " in line
         assert "10.77.0.2" not in line
+        if not torch.cuda.is_available():
+            hosts.add_node("--num-gpus=1", n_cpus=1)  # Ray believes it
+            line = refused(hosts.address, "--set", "resources.gpus_per_trial='auto'", "--fresh")
+            assert re.search(r'gpus_per_trial = "auto": the first trial cannot be trained on a GPU \(.*\)', line)
 
 
 @pytest.mark.slow
