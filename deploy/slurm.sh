@@ -18,7 +18,12 @@ port=$((20000 + SLURM_JOB_ID % 20000)) # two jobs may share a node
 # Others on these machines reach Ray's ports, but have no token. It is a file of the user's own, not an argument.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.ae-search-token-$SLURM_JOB_ID
 (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' > "$RAY_AUTH_TOKEN_PATH")
-trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT
+end() {
+    mapfile -t running < <(jobs -p)
+    kill "${running[@]}" 2> /dev/null && wait # Ray, on all nodes
+    rm -f "$RAY_AUTH_TOKEN_PATH"
+}
+trap end EXIT
 
 options=(--num-cpus="$SLURM_CPUS_PER_TASK" --disable-usage-stats --block)
 srun --nodes=1 --ntasks=1 --nodelist="${nodes[0]}" --overlap \
