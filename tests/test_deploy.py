@@ -119,9 +119,12 @@ def test_a_job_on_kubernetes_ends_with_its_search(job: dict[str, Any]) -> None:
         (container,) = group["template"]["spec"]["containers"]
         assert container["resources"]["requests"] == container["resources"]["limits"]
     head = cluster["headGroupSpec"]["template"]["spec"]
-    (mount,) = head["containers"][0]["volumeMounts"]
-    assert f"--results-dir {mount['mountPath']}/" in job["entrypoint"]
-    assert head["volumes"][0]["persistentVolumeClaim"]["claimName"] in _text("deploy/rayjob.yaml").split("---")[0]
+    mounts = {mount["name"]: mount["mountPath"] for mount in head["containers"][0]["volumeMounts"]}
+    assert f"--results-dir {mounts['work']}/" in job["entrypoint"]
+    assert f"run {mounts['settings']}/" in job["entrypoint"]
+    volumes = {volume["name"]: volume for volume in head["volumes"]}
+    assert volumes.keys() == mounts.keys()
+    assert volumes["work"]["persistentVolumeClaim"]["claimName"] in _text("deploy/rayjob.yaml").split("---")[0]
 
 
 @pytest.mark.parametrize(("linter", "file"), [("hadolint", "deploy/Dockerfile"), ("shellcheck", "deploy/slurm.sh")])
