@@ -10,8 +10,8 @@ from search.execution.records import ValidationDesign, WorkerOptions
 
 USABLE = 0.9
 """The part of a GPU's memory that trials may fill: the first is not always the largest."""
-_SMALLEST = 1e-4
-"""The smallest part of a GPU that Ray tells apart."""
+_PARTS = 10_000
+"""So many parts of a GPU Ray tells apart."""
 
 
 def gpu_share(used_bytes: float, total_bytes: float) -> float:
@@ -26,7 +26,7 @@ def gpu_share(used_bytes: float, total_bytes: float) -> float:
         (0.0277, 1.0)
     """
     n_fit = max(1, int(USABLE * total_bytes // used_bytes))
-    return max(int(1 / n_fit / _SMALLEST) * _SMALLEST, _SMALLEST) if n_fit > 1 else 1.0
+    return max(1.0, _PARTS // n_fit) / _PARTS if n_fit > 1 else 1.0
 
 
 def measured_share(
