@@ -53,17 +53,16 @@ def main() -> None:
     arguments = parser.parse_args()
     raw: dict[str, Any] = {"environment": environment(1)}
     with ray_with(2):
-        sleep_packs(20, 0.0)  # warm-up
-        empty = [sleep_packs(400, 0.0) for _ in range(arguments.repeats)]
+        sleep_packs(20, 0.0, 2)  # warm-up
+        empty = [sleep_packs(400, 0.0, 2) for _ in range(arguments.repeats)]
         raw["empty"] = [run["seconds"] / 400 for run in empty]
         if arguments.many:
-            raw["many"] = sleep_packs(arguments.many, 0.0)
+            raw["many"] = sleep_packs(arguments.many, 0.0, 2)
     raw["slots"] = {}
     for n_slots in arguments.slots:
         with ray_with(n_slots):
-            sleep_packs(2 * n_slots, 0.1)  # all workers are there
             n = n_slots * arguments.per_slot
-            raw["slots"][n_slots] = [sleep_packs(n, PACK_SECONDS)["seconds"] for _ in range(arguments.repeats)]
+            raw["slots"][n_slots] = [sleep_packs(n, PACK_SECONDS, n_slots)["seconds"] for _ in range(arguments.repeats)]
     report(raw, arguments.per_slot)
     if arguments.json:
         arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
@@ -162,23 +161,41 @@ def ray_with(n_cpus: int) -> Iterator[None]:
         connection.usable_cpus = usable
 
 
-def sleep_packs(n_packs: int, seconds: float) -> dict[str, Any]:
-    """Run packs that sleep, a trial each: seconds from the first's start to the last's end, and the driver's memory."""
-    trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n_packs)}
+def sleep_packs(n_packs: int, seconds: float, n_workers: int) -> dict[str, Any]:
+    """Run packs that sleep, a trial each, once all workers are there.
+
+    Args:
+        n_packs: How many.
+        seconds: How long each sleeps.
+        n_workers: How many workers there are; first, each has a pack that waits for all others.
+
+    Returns:
+        Seconds from the first's start to the last's end, and the driver's memory at the end of each.
+    """
+    n = n_workers + n_packs
+    trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n)}
     packs = [Pack(trials={id_: c}, targets={id_: 1}) for id_, c in trials.items()]
+    gathering = set(list(trials)[:n_workers])
+    waiting = set(gathering)
     moments: list[float] = []
     megabytes: list[float] = []
     own = psutil.Process()
-
-    def heard(_trial_id: str, status: str, _records: Sequence[EpochRecord]) -> None:
-        moments.append(time.perf_counter())
-        if status != RUNNING:
-            megabytes.append(own.memory_info().rss / 2**20)
-
-    rounds = iter([packs])
-    train, trainable.train_pack = trainable.train_pack, sleeper(seconds)
+    rounds = iter([packs[:n_workers], packs[n_workers:]])
+    train = trainable.train_pack
     try:
         with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder)) as ledger:
+            all_there = Path(folder) / "all-there"
+
+            def heard(trial_id: str, status: str, _records: Sequence[EpochRecord]) -> None:
+                waiting.discard(trial_id)
+                if not waiting:
+                    all_there.touch()
+                if trial_id not in gathering:
+                    moments.append(time.perf_counter())
+                    if status != RUNNING:
+                        megabytes.append(own.memory_info().rss / 2**20)
+
+            trainable.train_pack = sleeper(seconds, n_workers, all_there)
             ledger.enter_trials(trials)
             run_packs(
                 Agenda(lambda: next(rounds, [])),
@@ -199,13 +216,17 @@ def sleep_packs(n_packs: int, seconds: float) -> dict[str, Any]:
     return {"seconds": moments[-1] - moments[0], "megabytes": megabytes}
 
 
-def sleeper(seconds: float) -> Any:
-    """What a worker does instead of training: it sleeps, and reports an epoch."""
+def sleeper(seconds: float, n_workers: int, all_there: Path) -> Any:
+    """What a worker does instead of training: it sleeps, the first time until all are there, and reports an epoch."""
 
     def train_pack(config: Mapping[str, Any], **_: Any) -> None:
         from ray import tune
 
-        time.sleep(seconds)
+        if config["pack"] < n_workers:
+            while not all_there.exists():
+                time.sleep(0.05)
+        else:
+            time.sleep(seconds)
         ones = np.ones(len(FOLDS))
         record = EpochRecord(epoch=1, train_mse=ones, val_mse=ones, val_fve=ones, dead_code_units=ones)
         records = {trial_id: [record] for trial_id in config["job"].pack.trials}

@@ -22,6 +22,7 @@ SMALL = {
     "training.py": "--repeats 1 --samples 150 --configurations 2 --folds 2",
     "end_to_end.py": SMALL_SEARCH,
     "ray_overhead.py": "--repeats 1 --counts 1 2",
+    "scaling.py": "--slots 2 --per-slot 2 --many 20 --repeats 1",
     "default_quality.py": "--only iris --epochs 1",
     "anomalies.py": "--only wine --splits 2",
     "fold_ensemble.py": "--only wine --epochs 3",
