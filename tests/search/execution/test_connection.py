@@ -37,7 +37,7 @@ def test_what_lies_in_the_working_directory_of_a_cluster(settings: SearchSetting
     (strangers / "settings.toml").write_text(to_toml(settings))
     code = (
         "import subprocess, sys, ray\n"
-        "context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
+        "context = ray.init('local', num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
         "address = ['--address', context.address_info['address']]\n"
         "sys.exit(subprocess.run([*sys.argv[2:], *address], cwd=sys.argv[1]).returncode)"
     )
