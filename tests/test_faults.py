@@ -167,11 +167,14 @@ def test_a_read_only_disk(undisturbed: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_thousand_trials(tmp_path: Path) -> None:
-    """The driver's memory does not grow by more than 50 MB over the second thousand."""
+    """The driver's memory does not grow by more than 25 MB over the second thousand: a trial that is over is let go.
+
+    Kept, its results and metrics would be 40 MB.
+    """
     from search.execution.connection import connected_ray
     from search.execution.runner import run_packs
 
-    values = np.random.default_rng(0).normal(size=(16, 4)).astype(np.float32)
+    values = np.random.default_rng(0).normal(size=(4000, 4)).astype(np.float32)
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(2000)}
     packs = [Pack(trials={id_: configuration}, targets={id_: 1}) for id_, configuration in trials.items()]
     folds = make_folds(len(values), 2, seed=0)
@@ -180,7 +183,7 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger, connected_ray(None, ResourceSettings()):
         ledger.enter_trials(trials)
         monitor.searching(tmp_path, list(trials), ledger.standing(), dict.fromkeys(trials, 1))
-        monitor.begin_round(packs, list(trials), ledger.standing(), 16)
+        monitor.begin_round(packs, list(trials), ledger.standing(), 4000)
         rounds = iter([packs])
         with monitor.training() as heard:
 
@@ -204,4 +207,4 @@ def test_two_thousand_trials(tmp_path: Path) -> None:
             )
         assert {standing.status for standing in ledger.standing().values()} == {FINISHED}
     assert len(resident) == 2000
-    assert resident[-1] - resident[999] <= 50, f"{resident[999]:.0f} MB, then {resident[-1]:.0f} MB"
+    assert resident[-1] - resident[999] <= 25, f"{resident[999]:.0f} MB, then {resident[-1]:.0f} MB"

@@ -32,6 +32,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._report_came = False
         self._recorder = recorder
         self._interrupted = interrupted
+        self._over: list[Any] = []
 
     def __getstate__(self) -> dict[str, object]:
         return {}  # Tune pickles its callbacks into its own state, which is never read
@@ -54,6 +55,10 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
                 )
             self._recorder.record(trial.config["pack"], report)
 
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
+        """A pack is trained."""
+        self._over.append(trial)
+
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002
         """A worker was lost, and the pack gets another."""
         with self._noted():
@@ -70,6 +75,8 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:  # noqa: ARG002
         """Tune has handled an event, or waited for one in vain for a moment."""
+        while self._over:  # and no earlier: Tune has done what it does with a trial that is over
+            ray_internals.forget(self._over.pop())
         if self._interrupted.is_set():
             raise KeyboardInterrupt
         if dead := " and ".join(sorted(ray_internals.dead_processes() & set(NEEDED))):

@@ -167,6 +167,18 @@ def idle_workers_kept() -> Iterator[None]:
         yield
 
 
+def forget(trial: Any) -> None:
+    """Drop what Tune would keep of a trial that is over: its results, a table of metrics, its parameters.
+
+    It keeps every trial until the experiment's end, with 30 KB and more of each.
+    """
+    metadata = type(trial.run_metadata)()
+    metadata.checkpoint_manager = trial.run_metadata.checkpoint_manager
+    trial.run_metadata = metadata
+    trial.config = trial.evaluated_params = trial._Trial__unresolved_config = {}
+    trial._default_result_or_future = None
+
+
 def dead_processes() -> set[str]:
     """The kinds of those processes of a Ray that this process has started which have died, such as "raylet"."""
     node = find("ray._private.worker._global_node")[2]
