@@ -43,6 +43,14 @@ def read_csv(path: Path, label_column: str | None, features: Sequence[str] | Non
         raise UserError(f"{path}: the text must be UTF-8 ({error}). Convert it.") from error
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
+    names = table.column_names
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise UserError(
+            f"{path}: column names must differ, but {repeated[0]!r} occurs more than once in the first line. Rename "
+            "one; if that line holds values, put a line of names before it; if it is one of several such lines, keep "
+            "one."
+        )
     samples = _from_table(path, table, label_column, features)
     return samples if header is not None or note is None else replace(samples, notes=(note, *samples.notes))
 
@@ -88,11 +96,31 @@ def _from_table(
         notes.append(f"{path.name}: the column without a name is taken for the rows' names, not for a feature")
         columns = [name for name in columns if name != rows]
     names = feature_columns(str(path), columns, table.num_rows, label_column, features)
+    _refuse_missing_anywhere(path, table.select(names))
     labels = None if label_column is None else _labels(path, label_column, table[label_column])
     values = np.stack([numbers_of(str(path), name, table[name]) for name in names], axis=1)
     return Samples(
         values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names), notes=tuple(notes)
     )
+
+
+def _refuse_missing_anywhere(path: Path, table: "pyarrow.Table") -> None:
+    """Check that every feature has a value in each row; the message says how many rows there are in which one has none.
+
+    Raises:
+        UserError: If not.
+    """
+    lacking = [name for name in table.column_names if table[name].null_count]
+    if lacking:
+        first, is_any = table[lacking[0]].is_null().to_numpy(), np.zeros(table.num_rows, bool)
+        for name in lacking:
+            is_any |= table[name].is_null().to_numpy()
+        n_rows = is_any.sum()
+        others = f", as in {n_rows} of {table.num_rows} rows" if n_rows > 1 else ""
+        raise UserError(
+            f"{path}: row {first.argmax()} (counted from 0), column {lacking[0]!r}: a value is missing{others}. "
+            f"Fill or remove {'them' if others else 'it'}."
+        )
 
 
 def _labels(path: Path, name: str, column: "pyarrow.ChunkedArray") -> np.ndarray:

@@ -9,7 +9,7 @@ W logical CPUs took T seconds, the start of the workers aside.
 The model is a queue. Each pack occupies a worker for its seconds, and then the driver for as long as a pack was
 measured to cost it; the driver serves one at a time, and a worker waits for it. It has two figures: the driver's
 seconds per pack, from packs that take no time at all, and what passes besides between a pack's end and the next one's
-start, from packs of a second on the fewest slots. The other real runs are what it is held against.
+start, from packs of a second on the first number of CPUs. The other real runs are what it is held against.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,37 +53,40 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     raw: dict[str, Any] = {"environment": environment(1)}
+    repeats = arguments.repeats
     with ray_with(2):
-        sleep_packs(20, 0.0, 2)  # warm-up
-        empty = [sleep_packs(400, 0.0, 2) for _ in range(arguments.repeats)]
-        raw["empty"] = [run["seconds"] / 400 for run in empty]
+        sleep_packs([20], 0.0, 2)  # warm-up
+        raw["empty"] = [seconds / 400 for seconds in sleep_packs([400] * repeats, 0.0, 2)["seconds"]]
         if arguments.many:
-            raw["many"] = sleep_packs(arguments.many, 0.0, 2)
-    raw["slots"] = {}
+            raw["many"] = sleep_packs([arguments.many], 0.0, 2)
+    raw["runs"] = []
     for n_slots in arguments.slots:
-        with ray_with(n_slots):
-            n = n_slots * arguments.per_slot
-            raw["slots"][n_slots] = [sleep_packs(n, PACK_SECONDS, n_slots)["seconds"] for _ in range(arguments.repeats)]
-    report(raw, arguments.per_slot)
+        n = n_slots * arguments.per_slot
+        kinds = [n], [n, n // 2, n // 4, n // 8]
+        with ray_with(n_slots):  # once: to start so many workers takes minutes here
+            taken = iter(sleep_packs([*kinds[0] * repeats, *kinds[1] * repeats], PACK_SECONDS, n_slots)["seconds"])
+        for rounds in kinds:
+            seconds = [sum(islice(taken, len(rounds))) for _ in range(repeats)]
+            raw["runs"].append({"slots": n_slots, "rounds": rounds, "seconds": seconds})
+    report(raw)
     if arguments.json:
         arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
 
 
-def report(raw: Mapping[str, Any], per_slot: int) -> None:
+def report(raw: Mapping[str, Any]) -> None:
     """Print what was measured beside what the model gives."""
     driver = statistics.median(raw["empty"])
-    fewest = min(raw["slots"], key=int)
-    latency = fitted_latency(statistics.median(raw["slots"][fewest]), int(fewest), per_slot, driver)
+    latency = fitted_latency(raw["runs"][0], driver)
     print(f"driver {1e3 * driver:.1f} ms a pack, {1e3 * latency:.0f} ms from a pack's end to the next one's start\n")
     print("| logical CPUs | packs of 1 s | seconds | efficiency | the model's seconds | difference |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for slots, runs in raw["slots"].items():
-        n, seconds = int(slots) * per_slot, statistics.median(runs)
-        modelled = simulated([[PACK_SECONDS] * n], int(slots), driver=driver, latency=latency)
-        efficiency = n * PACK_SECONDS / (int(slots) * seconds)
+    for run in raw["runs"]:
+        n, seconds = sum(run["rounds"]), statistics.median(run["seconds"])
+        modelled = modelled_seconds(run, driver, latency)
         print(
-            f"| {slots} | {n} | {seconds:.1f} ({min(runs):.1f} to {max(runs):.1f}) | {efficiency:.2f} | {modelled:.1f} "
-            f"| {modelled / seconds - 1:+.0%} |"
+            f"| {run['slots']} | {', then '.join(map(str, run['rounds']))} "
+            f"| {seconds:.1f} ({min(run['seconds']):.1f} to {max(run['seconds']):.1f}) "
+            f"| {n * PACK_SECONDS / (run['slots'] * seconds):.2f} | {modelled:.1f} | {modelled / seconds - 1:+.0%} |"
         )
     print("\n| 1,000 workers, 100,000 trials | hours | efficiency |\n| --- | --- | --- |")
     for name, rounds in at_scale().items():
@@ -136,13 +140,18 @@ def simulated(rounds: Sequence[Sequence[float]], n_workers: int, *, driver: floa
     return now
 
 
-def fitted_latency(seconds: float, n_workers: int, per_slot: int, driver: float) -> float:
+def modelled_seconds(run: Mapping[str, Any], driver: float, latency: float) -> float:
+    """What the model gives for a real run."""
+    return simulated([[PACK_SECONDS] * n for n in run["rounds"]], run["slots"], driver=driver, latency=latency)
+
+
+def fitted_latency(run: Mapping[str, Any], driver: float) -> float:
     """The latency with which the model takes as long as a real run did."""
-    packs = [[PACK_SECONDS] * (n_workers * per_slot)]
+    seconds = statistics.median(run["seconds"])
     low, high = 0.0, seconds
     while high - low > 1e-4:
         middle = (low + high) / 2
-        if simulated(packs, n_workers, driver=driver, latency=middle) < seconds:
+        if modelled_seconds(run, driver, middle) < seconds:
             low = middle
         else:
             high = middle
@@ -161,26 +170,28 @@ def ray_with(n_cpus: int) -> Iterator[None]:
         connection.usable_cpus = usable
 
 
-def sleep_packs(n_packs: int, seconds: float, n_workers: int) -> dict[str, Any]:
+def sleep_packs(rounds: Sequence[int], seconds: float, n_workers: int) -> dict[str, Any]:
     """Run packs that sleep, a trial each, once all workers are there.
 
     Args:
-        n_packs: How many.
+        rounds: How many in each round.
         seconds: How long each sleeps.
         n_workers: How many workers there are; first, each has a pack that waits for all others.
 
     Returns:
-        Seconds from the first's start to the last's end, and the driver's memory at the end of each.
+        Seconds of each round, and the driver's memory at the end of each pack.
     """
+    n_packs = sum(rounds)
     n = n_workers + n_packs
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n)}
     packs = [Pack(trials={id_: c}, targets={id_: 1}) for id_, c in trials.items()]
     gathering = set(list(trials)[:n_workers])
     waiting = set(gathering)
-    moments: list[float] = []
     megabytes: list[float] = []
     own = psutil.Process()
-    rounds = iter([packs[:n_workers], packs[n_workers:]])
+    bounds = [0, *accumulate([n_workers, *rounds])]
+    coming = iter([packs[begin:end] for begin, end in pairwise(bounds)])
+    ends: list[float] = []
     train = trainable.train_pack
     try:
         with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder)) as ledger:
@@ -190,15 +201,17 @@ def sleep_packs(n_packs: int, seconds: float, n_workers: int) -> dict[str, Any]:
                 waiting.discard(trial_id)
                 if not waiting:
                     all_there.touch()
-                if trial_id not in gathering:
-                    moments.append(time.perf_counter())
-                    if status != RUNNING:
-                        megabytes.append(own.memory_info().rss / 2**20)
+                if trial_id not in gathering and status != RUNNING:
+                    megabytes.append(own.memory_info().rss / 2**20)
+
+            def next_round() -> list[Pack]:
+                ends.append(time.perf_counter())
+                return next(coming, [])
 
             trainable.train_pack = sleeper(seconds, n_workers, all_there)
             ledger.enter_trials(trials)
             run_packs(
-                Agenda(lambda: next(rounds, [])),
+                Agenda(next_round),
                 values=VALUES,
                 design=ValidationDesign(folds=FOLDS, seed=0, value_range=None, fp32_precision="tf32"),
                 options=WorkerOptions(
@@ -213,7 +226,7 @@ def sleep_packs(n_packs: int, seconds: float, n_workers: int) -> dict[str, Any]:
     finally:
         trainable.train_pack = train
     assert len(megabytes) == n_packs
-    return {"seconds": moments[-1] - moments[0], "megabytes": megabytes}
+    return {"seconds": [end - begin for begin, end in pairwise(ends[1:])], "megabytes": megabytes}
 
 
 def sleeper(seconds: float, n_workers: int, all_there: Path) -> Any:
