@@ -6,10 +6,11 @@ No pack computes anything, so that two cores can hold many workers: what is meas
 callbacks and the ledger, and what passes between it and the workers. Efficiency is N t / (W T): N packs of t seconds on
 W logical CPUs took T seconds, the start of the workers aside.
 
-The model is a queue. Each pack occupies a worker for its seconds, and then the driver for as long as a pack was
-measured to cost it; the driver serves one at a time, and a worker waits for it. It has two figures: the driver's
-seconds per pack, from packs that take no time at all, and what passes besides between a pack's end and the next one's
-start, from packs of a second on the first number of CPUs. The other real runs are what it is held against.
+The model is a queue of events. Of each pack the driver hears three times, as Tune has it: that a worker can begin, that
+a report has come, that the function has ended; each takes it a third of what a pack costs, in the order in which they
+come, and between them the worker answers. It has two figures: the driver's seconds per pack, from packs that take no
+time at all, and what passes besides between a pack's end and the next one's start, from packs of a second on the first
+number of CPUs. The other real runs are what it is held against.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,9 @@ def main() -> None:
         for rounds in kinds:
             seconds = [sum(islice(taken, len(rounds))) for _ in range(repeats)]
             raw["runs"].append({"slots": n_slots, "rounds": rounds, "seconds": seconds})
+        if arguments.json:
+            arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
     report(raw)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
 
 
 def report(raw: Mapping[str, Any]) -> None:
@@ -126,17 +127,23 @@ def simulated(rounds: Sequence[Sequence[float]], n_workers: int, *, driver: floa
     Args:
         rounds: The seconds of each pack, in the order in which they are started.
         n_workers: How many are trained at once.
-        driver: The driver's seconds per pack, one pack at a time.
+        driver: The driver's seconds per pack, a third for each of its events.
         latency: Seconds between a pack's end and the start of the next on the same worker, besides.
     """
     now = 0.0  # the moment at which the driver has done all so far
     for packs in rounds:
-        ends: list[float] = []
-        for number, seconds in enumerate(packs):
-            free = heapq.heappop(ends) if number >= n_workers else now
-            now = max(now, free) + driver
-            heapq.heappush(ends, now + latency + seconds)
-        now = max(ends) + driver
+        coming = iter(packs)
+        number = count()
+        events = [(now, next(number), "start", seconds) for seconds in islice(coming, n_workers)]
+        while events:
+            moment, _, what, seconds = heapq.heappop(events)
+            now = max(now, moment) + driver / 3
+            if what == "start":
+                heapq.heappush(events, (now + latency / 2 + seconds, next(number), "result", seconds))
+            elif what == "result":
+                heapq.heappush(events, (now + latency / 2, next(number), "end", seconds))
+            elif (following := next(coming, None)) is not None:
+                heapq.heappush(events, (now, next(number), "start", following))
     return now
 
 
@@ -237,7 +244,7 @@ def sleeper(seconds: float, n_workers: int, all_there: Path) -> Any:
 
         if config["pack"] < n_workers:
             while not all_there.exists():
-                time.sleep(0.05)
+                time.sleep(0.5)
         else:
             time.sleep(seconds)
         ones = np.ones(len(FOLDS))

@@ -55,7 +55,11 @@ def run_packs(
         )
         listener, searcher = Listener(Recorder(agenda.packs, ledger, heard), interrupted), PackSearcher(agenda)
         try:
-            with ray_internals.idle_workers_kept(), ray_internals.tune_in_this_process(scratch):
+            with (
+                ray_internals.idle_workers_kept(),
+                ray_internals.registry_read_once(),
+                ray_internals.tune_in_this_process(scratch),
+            ):
                 tuner = tune.Tuner(
                     trainable,
                     tune_config=tune.TuneConfig(
