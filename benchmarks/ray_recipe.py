@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Any
 
+import ray
 import space
 import torch
 from ray import tune
@@ -19,6 +20,7 @@ def trainable(config: dict[str, Any]) -> None:
 if __name__ == "__main__":
     task = space.task()
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # the workers import these files too
+    ray.init("local")
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"point": tune.grid_search(task.points), "epochs": task.epochs},

@@ -37,7 +37,7 @@ SMALL = {
     "tpe_against_random.py": "--seeds 1",
 }
 """What makes each script's load small."""
-SLOW = ("training.py", "ray_overhead.py", "default_quality.py", "pruned_search.py")
+SLOW = ("training.py", "ray_overhead.py", "scaling.py", "default_quality.py", "pruned_search.py")
 """Scripts that start Ray, or measure much."""
 PACKAGES = {"skorch": "skorch", "Optuna": "optuna"}
 """The packages of those searches that need one which the project does not."""
