@@ -13,9 +13,12 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CLOUDS = ("cluster.yaml", "deploy/gcp.yaml")
 LAUNCHED = (*CLOUDS, "deploy/own-machines.yaml")
-FILES = (*LAUNCHED, "deploy/rayjob.yaml", "deploy/Dockerfile", "deploy/slurm.sh")
-MONEY = r"min_workers|max_workers: [1-9]|(min|max)Replicas|InstanceType|machineType|(?i:spot)|diskSizeGb|VolumeSize"
-DOOR = r"ssh_user|auth_token:|IpPermissions|FromPort|dashboard-host: 0"
+FILES = (*LAUNCHED, "deploy/rayjob.yaml", "deploy/volume.yaml", "deploy/Dockerfile", "deploy/slurm.sh")
+MONEY = (
+    r"min_workers|max_workers: [1-9]|(min|max)Replicas|InstanceType|machineType|(?i:spot)"
+    r"|diskSizeGb|VolumeSize|storage:"
+)
+DOOR = r"ssh_user|auth_token:|SecurityGroupIds: &|dashboard-host: 0"
 
 
 def _text(file: str) -> str:
@@ -30,8 +33,7 @@ def _content(file: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def job() -> dict[str, Any]:
     """The RayJob."""
-    (job,) = [part for part in yaml.safe_load_all(_text("deploy/rayjob.yaml")) if part["kind"] == "RayJob"]
-    return dict(job["spec"])
+    return dict(_content("deploy/rayjob.yaml")["spec"])
 
 
 def test_all_are_there() -> None:
@@ -63,11 +65,35 @@ def test_no_machine_is_kept_for_nothing(file: str) -> None:
     assert re.search("(DeleteOnTermination|autoDelete): true", _text(file))
 
 
-def test_ssh_is_open_to_one_address() -> None:
-    """That of the user, who has to put it in: the one that stands there is nobody's."""
-    (rule,) = _content("cluster.yaml")["provider"]["security_group"]["IpPermissions"]
-    assert (rule["FromPort"], rule["ToPort"]) == (22, 22)
-    assert rule["IpRanges"] == [{"CidrIp": "192.0.2.1/32"}]
+def test_ssh_is_open_to_one_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the user: Ray's start of the cluster adds no door to the group, and makes no other."""
+    import boto3
+    from moto import mock_aws
+    from ray.autoscaler._private.aws import config as ray_aws
+    from ray.autoscaler._private.util import prepare_config
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # for the key that Ray makes
+    (tmp_path / ".ssh").mkdir()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "of-nobody")
+    monkeypatch.setattr(ray_aws.time, "sleep", lambda _seconds: None)
+    cluster = _content("cluster.yaml")
+    (rule,) = re.findall(r"--protocol tcp --port (\d+) --cidr (\S+)", _text("cluster.yaml"))
+    assert rule == ("22", "192.0.2.1/32"), "nobody's, so that it has to be put in"
+    with mock_aws(config={"iam": {"load_aws_managed_policies": True}}):
+        ec2 = boto3.client("ec2", region_name=cluster["provider"]["region"])
+        (vpc,) = ec2.describe_vpcs()["Vpcs"]
+        group = ec2.create_security_group(GroupName="ae-search", Description="-", VpcId=vpc["VpcId"])["GroupId"]
+        ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": rule[1]}]}
+        ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[ssh])
+        before = ec2.describe_security_groups()["SecurityGroups"]
+        for node in cluster["available_node_types"].values():
+            assert node["node_config"]["SecurityGroupIds"] == ["sg-00000000000000000"]
+            node["node_config"]["SecurityGroupIds"] = [group]
+        started = ray_aws.bootstrap_aws(prepare_config(cluster))
+        assert ec2.describe_security_groups()["SecurityGroups"] == before
+    for node in started["available_node_types"].values():
+        assert node["node_config"]["SecurityGroupIds"] == [group]
     assert "--source-ranges=192.0.2.1/32" in _text("deploy/gcp.yaml")
 
 
@@ -97,7 +123,7 @@ def test_versions_are_pinned_and_the_same_everywhere() -> None:
         assert "wheels/ae_search-*.whl)[cluster]" in install, "that of the working tree, built beforehand"
 
 
-@pytest.mark.parametrize("file", [*LAUNCHED, "deploy/rayjob.yaml"])
+@pytest.mark.parametrize("file", [*LAUNCHED, "deploy/rayjob.yaml", "deploy/volume.yaml"])
 def test_what_costs_money_or_opens_a_door_says_so(file: str) -> None:
     """A line that does has a comment, on it or just above."""
     lines = _text(file).splitlines()
@@ -112,7 +138,7 @@ def test_a_job_on_kubernetes_ends_with_its_search(job: dict[str, Any]) -> None:
     """Its cluster goes, results stay on a volume; pods have bounds, and nobody gets in without the token."""
     assert job["shutdownAfterJobFinishes"] is True
     cluster = job["rayClusterSpec"]
-    assert cluster["authOptions"] == {"mode": "token", "secretName": "ae-search-token"}
+    assert cluster["authOptions"] == {"mode": "token"}
     (workers,) = cluster["workerGroupSpecs"]
     assert workers["minReplicas"] == workers["replicas"] == 0
     for group in (cluster["headGroupSpec"], workers):
@@ -124,7 +150,10 @@ def test_a_job_on_kubernetes_ends_with_its_search(job: dict[str, Any]) -> None:
     assert f"run {mounts['settings']}/" in job["entrypoint"]
     volumes = {volume["name"]: volume for volume in head["volumes"]}
     assert volumes.keys() == mounts.keys()
-    assert volumes["work"]["persistentVolumeClaim"]["claimName"] in _text("deploy/rayjob.yaml").split("---")[0]
+    claim, pod = yaml.safe_load_all(_text("deploy/volume.yaml"))
+    assert volumes["work"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert pod["spec"]["volumes"] == [volumes["work"]]
+    assert pod["spec"]["containers"][0]["volumeMounts"] == [{"name": "work", "mountPath": mounts["work"]}]
 
 
 @pytest.mark.parametrize(("linter", "file"), [("hadolint", "deploy/Dockerfile"), ("shellcheck", "deploy/slurm.sh")])
