@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from ae_model.columns import feature_columns, numbers_from_cells
-from ae_model.errors import UserError
+from ae_model.errors import UserError, first_line
 from ae_model.samples import Samples, checked_feature_names, checked_image_shape, checked_labels, checked_values
 
 
@@ -108,8 +108,7 @@ def _array(x: object, place: str) -> np.ndarray:
     try:
         return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged lists, tensors on another device, ...
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"{place}: must be an array ({reason}). Convert it to NumPy's.") from error
+        raise UserError(f"{place}: must be an array ({first_line(error)}). Convert it to NumPy's.") from error
 
 
 def samples_from_data_frame(

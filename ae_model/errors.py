@@ -1,4 +1,4 @@
-"""The one error that tells users what they can fix."""
+"""The one error that tells users what they can fix; and what others say, in short."""
 
 import re
 from collections.abc import Callable
@@ -36,3 +36,25 @@ class UserError(ValueError):
         # Not within longer names, nor where the message is already in the other words.
         message = re.sub(rf"(?<![\w.-]){re.escape(self.argument)}(?!\w)", lambda _: name, str(self))
         return UserError(message, argument=name)
+
+
+def first_line(error: BaseException) -> str:
+    r"""The first line of what an error says, without its full stop; its kind where it says nothing.
+
+    Args:
+        error: The error.
+
+    Examples:
+        >>> first_line(ValueError("no such key.\n  at line 3")), first_line(KeyboardInterrupt())
+        ('no such key', 'KeyboardInterrupt')
+    """
+    return _lines(error)[0].rstrip(".")
+
+
+def last_line(error: BaseException) -> str:
+    """The last one: where an error of another process is told with its traceback, that is the error."""
+    return _lines(error)[-1].rstrip(".")
+
+
+def _lines(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]

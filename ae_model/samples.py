@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Num
 
-from ae_model.errors import UserError
+from ae_model.errors import UserError, first_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,5 +149,6 @@ def checked_feature_names(place: str, names: Sequence[object] | None, n_features
 
 def unreadable(path: Path | str, error: BaseException) -> UserError:
     """The error for a file that its reader does not understand."""
-    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-    return UserError(f"{path}: cannot be read ({reason}). Check that it is whole and of the type that its name says.")
+    return UserError(
+        f"{path}: cannot be read ({first_line(error)}). Check that it is whole and of the type that its name says."
+    )

@@ -364,10 +364,21 @@ def test_who_may_take_part(tmp_path: Path) -> None:
         line = refused()
         assert "node 10.77.0.3 (host3) has torch 2.9.0 instead of " in line
         assert "10.77.0.2" not in line
+        joined = (
+            f"import ray; ray.init('{hosts.address}', logging_level='ERROR'); from search.cli import script; script()"
+        )
+        status, output = hosts.run(1, sys.executable, "-c", joined, "run", settings, "--fresh", cwd=work)
+        assert status == 2, output
+        assert "node 10.77.0.3 (host3) has torch 2.9.0 instead of " in output.splitlines()[-1], output
         if not torch.cuda.is_available():
             hosts.add_node("--num-gpus=1", n_cpus=1)  # Ray believes it
             line = refused(hosts.address, "--set", "resources.gpus_per_trial='auto'", "--fresh")
             assert re.search(r'gpus_per_trial = "auto": the first trial cannot be trained on a GPU \(.*\)', line)
+            whole = ["--set", "resources.gpus_per_trial=1"]
+            status, output = hosts.run(1, *run, "--name", "whole", *whole, cwd=work)
+            assert status == 1, output
+            words = "node 10.77.0.4 (host4) has no GPU that its torch can use. Mend its driver, or take the node away; "
+            assert f"ae-search: {words}" in output.splitlines()[-1], output
 
 
 @pytest.mark.slow

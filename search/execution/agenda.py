@@ -24,6 +24,11 @@ class Agenda:
         self._waiting: deque[int] = deque()
         self._running: set[int] = set()
 
+    @property
+    def n_running(self) -> int:
+        """How many packs have come up and not ended."""
+        return len(self._running)
+
     def next_pack(self) -> int | None:
         """The number of the pack to train next; None if none can be trained now."""
         while not self.ended:

@@ -11,7 +11,7 @@ import numpy as np
 from pyarrow import fs
 from safetensors import SafetensorError
 
-from ae_model.errors import UserError
+from ae_model.errors import UserError, first_line
 from search.execution.packs import Pack
 from search.execution.records import WorkerOptions
 
@@ -128,9 +128,8 @@ def make_folder(folder: str) -> None:
         filesystem, path = fs.FileSystem.from_uri(folder)
         filesystem.create_dir(path)
     except _UNUSABLE as error:
-        reason = str(error).strip().split("\n")[0]
         raise UserError(
-            f"resources.storage_path: {folder} cannot be used ({reason}). Give an absolute path or a URI."
+            f"resources.storage_path: {folder} cannot be used ({first_line(error)}). Give an absolute path or a URI."
         ) from error
 
 
@@ -145,10 +144,11 @@ def clear_checkpoints(options: WorkerOptions, packs: Sequence[Pack], *, recorded
             what comes before the checkpoint is not reported again.
     """
     keep = set()
+    there = _names(options.checkpoint_folder)  # all at once: each question to a store takes a while
     for pack in packs:
         trial_ids = list(pack.trials)
         file = checkpoint_file(pack, options)
-        if (saved := file.reached()) is not None:
+        if file.name in there and (saved := file.reached()) is not None:
             wanted = [(number, trial_id) for number, trial_id in enumerate(trial_ids) if trial_id in pack.targets]
             epoch, going = saved
             if all(number in going and recorded.get(trial_id, 0) >= epoch for number, trial_id in wanted):
@@ -167,6 +167,14 @@ def trim_folder(folder: str) -> None:
             if room < 0 or not info.base_name.endswith(_SUFFIX):
                 too_many.add(info.base_name)
         _delete(folder, lambda info: info.base_name in too_many)
+
+
+def _names(folder: str) -> set[str]:
+    try:
+        filesystem, path = fs.FileSystem.from_uri(folder)
+        return {info.base_name for info in filesystem.get_file_info(fs.FileSelector(path))}
+    except _UNUSABLE:
+        return set()
 
 
 def _delete(folder: str, unwanted: Callable[[fs.FileInfo], bool]) -> None:

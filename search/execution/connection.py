@@ -52,7 +52,7 @@ def connected_ray(address: str | None, resources: ResourceSettings, *, log: Path
         log: Where a local Ray's own messages go, if there are any; a temporary file if None.
 
     Yields:
-        How many trials Tune may run at once, where Ray's CPUs are not the limit.
+        How many trials may run at once, where Ray's CPUs are not the limit.
 
     Raises:
         UserError: If there is no cluster at the address.
@@ -180,7 +180,9 @@ def _refusal(text: str, log: str) -> str:
             f"the cluster runs Ray {ray_there} with Python {python_there}, but here is Ray {ray_here} with Python "
             f"{python_here}. Install the same here."
         )
-    reason = text.strip().split("\n")[0].split(". ")[0].rstrip(".")
+    lines = text.strip().splitlines() or [""]
+    told_at_the_end = lines[0].endswith(":")  # after a traceback from the other side
+    reason = lines[-1 if told_at_the_end else 0].split(". ")[0].rstrip(".")
     if "InvalidAuthToken" in log:
         reason = "it asks for another token"
     return (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ae_model.errors import UserError
+from ae_model.errors import UserError, first_line
 from search.execution.packs import Pack
 from search.execution.records import ValidationDesign, WorkerOptions
 
@@ -51,8 +51,8 @@ def measured_share(
     measure = ray.remote(num_cpus=given["CPU"], num_gpus=given["GPU"], max_calls=1)(gpu_memory)
     try:
         used, total = ray.get(measure.remote(pack, ray.put(values), design, options))
-    except ray.exceptions.RayTaskError as error:
-        reason = str(error.cause).strip().splitlines()[0]
+    except ray.exceptions.RayError as error:
+        reason = first_line(error.cause if isinstance(error, ray.exceptions.RayTaskError) else error)
         raise UserError(
             f'resources.gpus_per_trial = "auto": the first trial cannot be trained on a GPU ({reason}). Give a number.'
         ) from error

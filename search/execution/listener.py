@@ -49,10 +49,7 @@ class Listener(tune.Callback):  # type: ignore[misc]  # Ray's classes are untype
         report: Report = result["report"]
         with self._noted():
             if report.unfit is not None:
-                raise SearchError(
-                    f"{report.unfit}, which the search runs with here. Install the same there, or take the node away; "
-                    "then run the same command again."
-                )
+                raise SearchError(f"{report.unfit}, or take the node away; then run the same command again.")
             self._recorder.record(trial.config["pack"], report)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:  # noqa: ARG002

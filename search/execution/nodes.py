@@ -10,13 +10,15 @@ from typing import Any
 
 from pyarrow import fs
 
-from ae_model.errors import UserError
+from ae_model.errors import UserError, first_line, last_line
+from search.execution.records import WorkerOptions
 
 ANSWER_S = 120.0
 """How many seconds a node may take to answer: it may have to start a Python and import torch from a cold disk."""
 _PACKAGES = ("ray", "torch")
 _MODULES = ("search.execution.trainable", "ae_model.cross_validation")
 """With these, a worker has imported all that it needs."""
+_INSTALL = "which the search runs with here. Install the same there"
 
 
 def own_versions() -> dict[str, str]:
@@ -40,9 +42,39 @@ def version_difference(wanted: Mapping[str, str]) -> str | None:
     return f"has {' and '.join(different)}" if different else None
 
 
+def node_fault(options: WorkerOptions) -> str | None:
+    """Why this process's node must train nothing, in words, and what to do; None where it may."""
+    if (difference := version_difference(options.versions)) is not None:
+        return f"{difference}, {_INSTALL}"
+    if options.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            return "has no GPU that its torch can use. Mend its driver"
+    if options.is_folder_shared and _lacks(options.checkpoint_folder):
+        return f"does not see resources.storage_path ({options.checkpoint_folder}). Mount it there"
+    return None
+
+
+def _lacks(folder: str) -> bool:
+    """Whether it is certain that there is no such folder: a store may also be out of reach for a moment."""
+    try:
+        filesystem, path = fs.FileSystem.from_uri(folder)
+        return bool(filesystem.get_file_info(path).type != fs.FileType.Directory)
+    except (OSError, ValueError):
+        return False
+
+
 def node_name(address: str, hostname: str) -> str:
     """What a node is called in messages."""
     return f"node {address}" if hostname in ("", address) else f"node {address} ({hostname})"
+
+
+def n_nodes() -> int:
+    """How many nodes of the cluster that is connected are alive."""
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes())
 
 
 def can_hold(node: Mapping[str, Any], given: Mapping[str, float]) -> bool:
@@ -70,9 +102,8 @@ def check_nodes(given: Mapping[str, float], folder: str | None) -> None:
         try:
             _write(folder, "driver", text)
         except OSError as error:
-            reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"resources.storage_path: {folder} cannot be written to ({reason}). Give another."
+                f"resources.storage_path: {folder} cannot be written to ({first_line(error)}). Give another."
             ) from error
     look = ray.remote(num_cpus=0, max_retries=0)(_look)
     asked = {
@@ -82,10 +113,11 @@ def check_nodes(given: Mapping[str, float], folder: str | None) -> None:
         for node_id in names
     }
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
-    faults = {asked[answer]: f"has not answered for {ANSWER_S:.0f} s" for answer in silent}
+    late = f"has not answered for {ANSWER_S:.0f} s. Look for the reason there, or take it away"
+    faults = {asked[answer]: late for answer in silent}
     for answer in answered:
         fault = _fault(answer)
-        if fault is None and folder is not None and not _is_written(folder, asked[answer], text):
+        if fault is None and folder is not None and not _is_seen(folder, asked[answer], text):
             fault = f"does not write into the same {folder} as this process. Mount it there, or give another"
         if fault:
             faults[asked[answer]] = fault
@@ -104,9 +136,11 @@ def _fault(answer: Any) -> str | None:
         found: str | None = ray.get(answer)
         return found
     except ray.exceptions.RayTaskError as error:
-        return f"cannot run what it is given: {str(error.cause).strip().splitlines()[-1]}"
+        return f"cannot run what it is given: {last_line(error.cause)}"
     except ray.exceptions.RuntimeEnvSetupError as error:
-        return f"cannot take over this package: {str(error).strip().splitlines()[-1]}"
+        return f"cannot take over this package: {last_line(error)}"
+    except ray.exceptions.OutOfMemoryError:
+        return "has too little free memory to start a worker. End what else runs there, or take it away"
     except ray.exceptions.RayError:
         return ""
 
@@ -114,7 +148,7 @@ def _fault(answer: Any) -> str | None:
 def _look(wanted: Mapping[str, str], folder: str | None, node_id: str, text: str) -> str | None:
     """What a node lacks, in words; None if it lacks nothing. This is what runs there."""
     if (difference := version_difference(wanted)) is not None:
-        return f"{difference}, which the search runs with here. Install the same there"
+        return f"{difference}, {_INSTALL}"
     for module in _MODULES:
         try:
             importlib.import_module(module)
@@ -126,7 +160,7 @@ def _look(wanted: Mapping[str, str], folder: str | None, node_id: str, text: str
                 return f"does not see resources.storage_path ({folder}). Mount it there, or give another"
             _write(folder, node_id, text)
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             return f"cannot use resources.storage_path ({reason}). Give a path or URI that all nodes can write to"
     return None
 
@@ -148,6 +182,13 @@ def _is_written(folder: str, name: str, text: str) -> bool:
         with filesystem.open_input_file(path) as file:
             return bool(file.read() == text.encode())
     except FileNotFoundError:
+        return False
+
+
+def _is_seen(folder: str, name: str, text: str) -> bool:
+    try:
+        return _is_written(folder, name, text)
+    except OSError:
         return False
 
 

@@ -30,9 +30,10 @@ def trial_resources(
         if _joins(given, wait_s):
             return _given(resources)  # the first node may have brought GPUs
     waited = f"{wait_s:g} s after the start no node has them" if wait_s else "no node has them"
+    remedy = ", or raise resources.startup_timeout_s; `ray status` says what an autoscaler could not start."
     raise UserError(
         f"a trial needs {_text(given)}, but {waited} ({_largest()}). Lower resources.cpus_per_trial or "
-        "resources.gpus_per_trial" + (", or raise resources.startup_timeout_s." if wait_s else ".")
+        f"resources.gpus_per_trial{remedy if wait_s else '.'}"
     )
 
 
@@ -64,8 +65,9 @@ def _nodes() -> Sequence[Mapping[str, Any]]:
 
 
 def _largest() -> str:
-    found = [(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0)) for node in _nodes()]
-    cpus, gpus = max(found, default=(0, 0))
+    """The node that has most: of GPUs, and among those that have as many, of CPUs."""
+    found = [(node["Resources"].get("GPU", 0), node["Resources"].get("CPU", 0)) for node in _nodes()]
+    gpus, cpus = max(found, default=(0, 0))
     return f"the largest has {_text({'CPU': cpus, 'GPU': gpus})}"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import ae_model
 import search
 from search.errors import SearchError
+from search.execution.idle_workers import IdleWorkers
 
 PRIVATE_NAMES = (
     "ray._private.utils.set_sigterm_handler",
@@ -29,12 +30,11 @@ PRIVATE_NAMES = (
     "ray.job_config.JobConfig._py_driver_sys_path",
     "ray.tune.registry._Registry.contains",
     "ray.tune.registry._Registry.get",
-    "ray.tune.utils.object_cache._ObjectCache.cache_object",
-    "ray.tune.utils.object_cache._ObjectCache.flush_cached_objects",
+    "ray.tune.execution.tune_controller._ObjectCache",
+    "ray.tune.execution.tune_controller.TuneController._actor_failed",
+    "ray.tune.execution.tune_controller.TuneController._schedule_trial_reset",
 )
 """All that are used; `JobConfig`'s last one is an attribute of its objects."""
-
-MANY = 10**9
 
 
 def find(name: str) -> tuple[Any, str, Any]:
@@ -145,26 +145,43 @@ def tune_in_this_process(scratch: str) -> Iterator[None]:
 
 @contextmanager
 def idle_workers_kept() -> Iterator[None]:
-    """Workers that Tune has no trial for at the moment stay until the search has ended.
+    """Workers without a trial stay, as `IdleWorkers` says, and one that dies meanwhile costs no trial.
 
-    It ends all but one of them, and at the end of each round there is no trial for any; to start one takes seconds.
+    Tune notices only when the worker is to begin with its next trial, and takes that for the trial's own failure.
     """
-    keep = find("ray.tune.utils.object_cache._ObjectCache.cache_object")[2]
-    flush = find("ray.tune.utils.object_cache._ObjectCache.flush_cached_objects")[2]
+    fail = find("ray.tune.execution.tune_controller.TuneController._actor_failed")[2]
+    begin = find("ray.tune.execution.tune_controller.TuneController._schedule_trial_reset")[2]
 
-    def cache_object(cache: Any, key: Any, worker: Any) -> bool:
-        cache.increase_max(key, MANY)  # as if so many trials waited
+    def actor_failed(controller: Any, worker: Any, exception: Exception) -> None:
+        trial = controller._actor_to_trial[worker]
+        if trial not in controller._resetting_trials:
+            fail(controller, worker, exception)
+            return
+        controller._resetting_trials.remove(trial)
+        controller._pending_trials.remove(trial)  # so that only the worker is seen to
+        fail(controller, worker, exception)
+        controller._pending_trials.add(trial)
+        controller._schedule_trial_actor(trial)
+
+    def schedule_trial_reset(controller: Any, trial: Any, *arguments: Any) -> None:
+        fail_task = controller._trial_task_failure
+
+        def fail_task_itself(trial: Any, exception: Exception) -> None:
+            if not isinstance(exception, RayActorError):  # which `actor_failed` hears of, too
+                fail_task(trial, exception)
+
+        controller._trial_task_failure = fail_task_itself
         try:
-            return bool(keep(cache, key, worker))
+            begin(controller, trial, *arguments)
         finally:
-            cache.decrease_max(key, MANY)
+            del controller._trial_task_failure
 
-    def flush_cached_objects(cache: Any, force_all: bool = False) -> Any:
-        return flush(cache, force_all=True) if force_all else iter(())
+    from ray.exceptions import RayActorError
 
     with (
-        _replaced("ray.tune.utils.object_cache._ObjectCache.cache_object", cache_object),
-        _replaced("ray.tune.utils.object_cache._ObjectCache.flush_cached_objects", flush_cached_objects),
+        _replaced("ray.tune.execution.tune_controller._ObjectCache", IdleWorkers),
+        _replaced("ray.tune.execution.tune_controller.TuneController._actor_failed", actor_failed),
+        _replaced("ray.tune.execution.tune_controller.TuneController._schedule_trial_reset", schedule_trial_reset),
     ):
         yield
 

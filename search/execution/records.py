@@ -48,10 +48,19 @@ class WorkerOptions:
     """The version of this package, as the driver has it: a worker may have the modules alone."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """What a worker's own versions must be, as `own_versions` names them; any if empty."""
+    is_folder_shared: bool = False
+    """Whether every worker must see the folder of checkpoints."""
+    search_id: str = ""
+    """What tells the search from others, whose checkpoints may lie in a folder of the same name."""
 
     def arithmetic(self) -> dict[str, object]:
         """What a pack's numbers depend on, besides its trials."""
-        return {"device": self.device, "n_threads": self.n_threads, "version": self.version}
+        return {
+            "device": self.device,
+            "n_threads": self.n_threads,
+            "version": self.version,
+            "search_id": self.search_id,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -71,7 +80,7 @@ class Report:
     error: str | None = None
     """Why the pack has failed."""
     unfit: str | None = None
-    """Why no pack must be trained on this worker's node."""
+    """Why no pack must be trained on this worker's node, and what to do."""
     host: str = field(default_factory=socket.gethostname)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ae_model.errors import last_line
 from search.errors import SearchError
 from search.execution import ray_internals
 from search.execution.agenda import Agenda
@@ -53,7 +54,10 @@ def run_packs(
         trainable = tune.with_resources(
             tune.with_parameters(train_pack, values=values, design=design, options=options), dict(given)
         )
-        listener, searcher = Listener(Recorder(agenda.packs, ledger, heard), interrupted), PackSearcher(agenda)
+        listener, searcher = (
+            Listener(Recorder(agenda.packs, ledger, heard), interrupted),
+            PackSearcher(agenda, max_concurrent_trials),
+        )
         try:
             with (
                 ray_internals.idle_workers_kept(),
@@ -66,7 +70,6 @@ def run_packs(
                         search_alg=searcher,
                         num_samples=-1,  # until the agenda has ended
                         reuse_actors=True,
-                        max_concurrent_trials=max_concurrent_trials,
                         trial_name_creator=str,
                         trial_dirname_creator=lambda trial: trial.trial_id,
                     ),
@@ -80,8 +83,7 @@ def run_packs(
                 )
                 tuner.fit()
         except tune.TuneError as error:
-            reason = str(error).strip().split("\n")[-1]
             known = listener.error or searcher.error
-            raise known or SearchError(f"Ray Tune stopped: {reason}. Run the same command again.") from None
+            raise known or SearchError(f"Ray Tune stopped: {last_line(error)}. Run the same command again.") from None
         if interrupted.is_set():
             raise KeyboardInterrupt

@@ -12,10 +12,16 @@ class PackSearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
     """Gives Tune the packs of an agenda, each as a trial of its own, and waits at the end of each round.
 
     All rounds are one experiment of Tune's, so that workers stay: to start them takes seconds.
+
+    Args:
+        agenda: The packs.
+        max_running: The most that run at once; as many as Ray has room for if None. (Tune's own limit can hang where a
+            worker is slow to leave.)
     """
 
-    def __init__(self, agenda: Agenda) -> None:
+    def __init__(self, agenda: Agenda, max_running: int | None = None) -> None:
         super().__init__()
+        self._max_running = max_running
         self.error: Exception | None = None
         """What ended the search, as it was raised."""
         self._agenda = agenda
@@ -25,7 +31,9 @@ class PackSearcher(Searcher):  # type: ignore[misc]  # Ray's classes are untyped
         return {}  # Tune pickles its searcher into its own state, which is never read
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next pack; None where the running ones must be waited for."""
+        """The next pack; None where one of the running must end before."""
+        if self._max_running is not None and self._agenda.n_running >= self._max_running:
+            return None
         try:
             number = self._agenda.next_pack()
         except Exception as error:

@@ -53,21 +53,24 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     # Ray is slow to import, and not needed where all is done.
     from search.execution.connection import connected_ray
     from search.execution.gpu_share import measured_share
-    from search.execution.nodes import check_nodes, own_versions
+    from search.execution.nodes import check_nodes, n_nodes, own_versions
     from search.execution.placement import trial_resources
     from search.execution.runner import run_packs
 
-    with connected_ray(address, resources, log=directory / "ray.log") as tune_cap:
+    with connected_ray(address, resources, log=directory / "ray.log") as most_trials:
         wait_s = 0.0 if address is None else resources.startup_timeout_s
         given = trial_resources(resources, wait_s=wait_s, say=progress.say)
-        if address is not None:
+        is_cluster = address is not None or n_nodes() > 1  # also one that the caller has joined
+        if is_cluster:
             check_nodes(given, None if resources.storage_path is None else folder)
         options = WorkerOptions(
             device="cuda" if given["GPU"] else "cpu",
             n_threads=resources.cpus_per_trial,
             checkpoint_folder=folder,
             checkpoint_every_s=resources.checkpoint_every_s,
-            versions={} if address is None else own_versions(),
+            versions=own_versions() if is_cluster else {},
+            is_folder_shared=is_cluster and resources.storage_path is not None,
+            search_id=ledger.search_id(),
         )
         values, limits = plan.dataset.development, ON_GPU if given["GPU"] else ON_CPU
         if resources.gpus_per_trial == "auto" and given["GPU"]:
@@ -105,7 +108,7 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
                 max_failures=resources.max_failures,
                 ledger=ledger,
                 heard=clock.beating(heard),
-                max_concurrent_trials=tune_cap,
+                max_concurrent_trials=most_trials,
             )
         ledger.set_status([t for t, s in ledger.standing().items() if s.status == RUNNING], PENDING)
         clock.note()

@@ -13,7 +13,7 @@ from ray.util import get_node_ip_address
 from ae_model.configuration import EpochRecord, OutOfFold
 from ae_model.probe import Probed, ProbeScores, probe_scores
 from search.execution.checkpoints import CheckpointFile, checkpoint_file
-from search.execution.nodes import node_name, version_difference
+from search.execution.nodes import node_fault, node_name
 from search.execution.packs import Pack
 from search.execution.records import Report, ValidationDesign, WorkerOptions
 
@@ -37,9 +37,9 @@ def train_pack(
         design: What defines the evaluation.
         options: What to compute with, and where checkpoints go.
     """
-    if (difference := version_difference(options.versions)) is not None:  # of a node that joined late
+    if (fault := node_fault(options)) is not None:  # of a node that joined late
         name = node_name(get_node_ip_address(), socket.gethostname())
-        tune.report({"report": Report(unfit=f"{name} {difference}")})
+        tune.report({"report": Report(unfit=f"{name} {fault}")})
         return
     pack: Pack = config["job"].pack
     if _is_over(pack):

@@ -10,6 +10,7 @@ from ae_model import Configuration
 from search.execution.agenda import Agenda
 from search.execution.clock import Clock
 from search.execution.packs import Pack
+from search.execution.searcher import PackSearcher
 from search.ledger import Ledger
 
 
@@ -22,6 +23,19 @@ def _packs(*names: str, deadline: float | None = None) -> list[Pack]:
 def _agenda(*rounds: list[Pack]) -> Agenda:
     left: Iterator[list[Pack]] = iter(rounds)
     return Agenda(lambda: next(left, []))
+
+
+def test_no_more_run_at_once_than_may() -> None:
+    """A pack that has ended makes room for the next."""
+    searcher = PackSearcher(_agenda(_packs("a", "b", "c")), 2)
+
+    def suggested(trial_id: str) -> list[str]:
+        suggestion = searcher.suggest(trial_id)
+        return list(suggestion["job"].pack.trials) if isinstance(suggestion, dict) else []
+
+    assert [suggested("1"), suggested("2"), suggested("3")] == [["a"], ["b"], []]
+    searcher.on_trial_complete("2", error=True)
+    assert [suggested("3"), suggested("4")] == [["c"], []]
 
 
 def test_a_round_begins_when_the_one_before_has_ended() -> None:

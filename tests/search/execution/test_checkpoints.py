@@ -2,6 +2,7 @@
 
 import os
 import resource
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ae_model import Configuration, make_folds
 from ae_model.configuration import EpochRecord
 from ae_model.cross_validation import CrossValidation
 from search.execution import checkpoints
-from search.execution.checkpoints import CheckpointFile, clear_checkpoints, make_folder, trim_folder
+from search.execution.checkpoints import CheckpointFile, checkpoint_file, clear_checkpoints, make_folder, trim_folder
 from search.execution.packs import Pack
 from search.execution.records import WorkerOptions
 
@@ -182,6 +183,15 @@ def _options(folder: str) -> WorkerOptions:
 def _pack_of(trial_ids: list[str], wanted: set[str]) -> Pack:
     configuration = Configuration(layer_sizes=(6, 2))
     return Pack(trials=dict.fromkeys(trial_ids, configuration), targets={t: 9 for t in trial_ids if t in wanted})
+
+
+def test_another_search_has_other_checkpoints(tmp_path: Path) -> None:
+    """Of the same trials, in the same folder: its samples may be others."""
+    mine, other = (replace(_options(str(tmp_path)), search_id=name) for name in ("mine", "other"))
+    pack = _pack_of(["a"], {"a"})
+    checkpoint_file(pack, mine).save({"x": torch.ones(1)})
+    assert checkpoint_file(pack, other).load() is None
+    assert checkpoint_file(pack, mine).load() is not None
 
 
 def test_a_folder_is_cleared(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from search import SearchSettings, load_trials
+from search.execution import connection
 from search.settings_files import to_toml
 
 AE_SEARCH = str(Path(sys.executable).with_name("ae-search"))
@@ -44,3 +45,10 @@ def test_what_lies_in_the_working_directory_of_a_cluster(settings: SearchSetting
     command = [sys.executable, "-c", code, str(strangers), AE_SEARCH, "run", "settings.toml"]
     done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_other_side_raises_is_told() -> None:
+    """Its own words, at the end of its traceback, and not the line before."""
+    text = "Failure from server:\nTraceback (most recent call last):\n  x\nRuntimeError: it is full. Sorry.\n"
+    assert "(RuntimeError: it is full)" in connection._refusal(text, "")
+    assert "()" in connection._refusal("", "")

@@ -1,13 +1,17 @@
 """search.execution.nodes and gpu_share, as far as one machine can show them; the rest is in tests/test_cluster.py."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from search.execution.gpu_share import USABLE, gpu_share
-from search.execution.nodes import can_hold, node_name, own_versions, version_difference
+from search.execution.nodes import can_hold, node_fault, node_name, own_versions, version_difference
+from search.execution.records import WorkerOptions
 
 
 def test_versions_that_differ_are_named() -> None:
@@ -20,6 +24,25 @@ def test_versions_that_differ_are_named() -> None:
     assert version_difference(own | {"torch": "1.0"}) == f"has torch {own['torch']} instead of 1.0"
     both = version_difference({"torch": "1.0", "ray": "2.0"})
     assert both == f"has torch {own['torch']} instead of 1.0 and ray {own['ray']} instead of 2.0"
+
+
+def test_what_a_node_that_joins_late_must_have(tmp_path: Path) -> None:
+    """The driver's versions, a GPU that its torch can use, the folder where all share one; each with what to do."""
+
+    def fault(**options: Any) -> str | None:
+        place = {"checkpoint_folder": str(tmp_path), "device": "cpu"} | options
+        return node_fault(WorkerOptions(n_threads=1, checkpoint_every_s=60, **place))
+
+    own, missing = own_versions(), str(tmp_path / "missing")
+    assert fault(versions=own) is fault(checkpoint_folder=missing) is fault(is_folder_shared=True) is None
+    assert fault(versions=own | {"torch": "1.0"}) == (
+        f"has torch {own['torch']} instead of 1.0, which the search runs with here. Install the same there"
+    )
+    no_folder = f"does not see resources.storage_path ({missing}). Mount it there"
+    assert fault(checkpoint_folder=missing, is_folder_shared=True) == no_folder
+    assert fault(checkpoint_folder="s3://", is_folder_shared=True) is None, "which a store may be for a moment"
+    if not torch.cuda.is_available():
+        assert fault(device="cuda") == "has no GPU that its torch can use. Mend its driver"
 
 
 def test_names_of_nodes() -> None:
