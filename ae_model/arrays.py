@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from ae_model.columns import feature_columns, numbers_from_cells
+from ae_model.columns import counting_notes, feature_columns, numbers_from_cells
 from ae_model.errors import UserError, first_line
 from ae_model.samples import Samples, checked_feature_names, checked_image_shape, checked_labels, checked_values
 
@@ -38,18 +38,19 @@ def samples_from_arrays(
     labels: object = None,
     test_labels: object = None,
     label_column: str | None = None,
+    ignored: Sequence[str] = (),
     image_shape: Sequence[int] | None = None,
     value_range: tuple[float, float] | None = None,
     feature_names: Sequence[str] | None = None,
 ) -> Samples:
     """Samples from what is in memory already, checked as those of a file are; a test split is copied.
 
-    The arguments are those of `dataset_from_arrays`.
+    The arguments are those of `dataset_from_arrays`; `ignored` are the columns that are neither features nor labels.
 
     Raises:
         UserError: If the arguments do not fit together, or a value is not a finite number.
     """
-    samples = _part(x, name, label_column, None, labels)
+    samples = _part(x, name, label_column, None, labels, ignored)
     n_features = samples.values.shape[1]
     if samples.feature_names is not None and feature_names is not None:
         raise UserError(
@@ -82,14 +83,26 @@ def samples_from_arrays(
     return samples if value_range is None else _within(samples, name, value_range)
 
 
-def _part(x: object, place: str, label_column: str | None, features: Sequence[str] | None, labels: object) -> Samples:
+def _part(
+    x: object,
+    place: str,
+    label_column: str | None,
+    features: Sequence[str] | None,
+    labels: object,
+    ignored: Sequence[str] = (),
+) -> Samples:
     if label_column is not None and labels is not None:
         raise UserError(
             f"{place}: labels come from label_column or are given, but here are both. Leave one out.",
             argument="label_column",
         )
     if isinstance(x, DataFrame):
-        samples = samples_from_data_frame(x, place, label_column, features)
+        samples = samples_from_data_frame(x, place, label_column, features, ignored)
+    elif ignored:
+        raise UserError(
+            f"{place}: ignore_columns is for DataFrames alone, but x is an array. Leave it out.",
+            argument="ignore_columns",
+        )
     elif label_column is not None:
         raise UserError(
             f"{place}: label_column is for DataFrames alone, but x is an array. Give labels instead.",
@@ -112,16 +125,21 @@ def _array(x: object, place: str) -> np.ndarray:
 
 
 def samples_from_data_frame(
-    frame: DataFrame, place: str, label_column: str | None, features: Sequence[str] | None
+    frame: DataFrame,
+    place: str,
+    label_column: str | None,
+    features: Sequence[str] | None,
+    ignored: Sequence[str] = (),
 ) -> Samples:
     """The columns as features, in their order or that of `features`; the index is left alone."""
     keys = {str(key): key for key in frame.columns}
-    names = feature_columns(place, [str(key) for key in frame.columns], len(frame), label_column, features)
+    names = feature_columns(place, [str(key) for key in frame.columns], len(frame), label_column, features, ignored)
     values = np.stack([_numbers(place, name, frame[keys[name]].to_numpy()) for name in names], axis=1)
     return Samples(
         values=checked_values(values, place, names),
         labels=None if label_column is None else _labels(frame[keys[label_column]].to_numpy()),
         feature_names=tuple(names),
+        notes=tuple(counting_notes(place, names, values)) if features is None else (),
     )
 
 
@@ -136,7 +154,7 @@ def _numbers(place: str, name: str, column: np.ndarray) -> np.ndarray:
     if column.dtype.kind not in "OUST":
         raise UserError(
             f"{place}: column {name!r}: values must be real numbers, but have the type {column.dtype}. "
-            "Convert them, leave the column out, or make it the label_column.",
+            f"Convert them, leave the column out with ignore_columns=[{name!r}], or make it the label_column.",
             argument="label_column",
         )
     return numbers_from_cells(place, name, column.tolist())

@@ -1,15 +1,28 @@
 """Columns with names, from a file or a DataFrame: which of them are features, and their cells as numbers."""
 
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
 from ae_model.errors import UserError
 
+_ID_NAMES = re.compile(r"(?i:(^|[ _.-])(id|ids|index|idx|key|uid|timestamp)$)|(?<=[a-z])I[dD]$|^Unnamed: 0$")
+_FEW, _MANY = 3, 20
+"""Of more columns than this, all of them rising, the first is no counter; fewer rows rise by chance."""
+_SHOWN = 12
+"""So many names are listed in a message."""
+
 
 def feature_columns(
-    place: str, columns: Sequence[str], n_rows: int, label_column: str | None, features: Sequence[str] | None
+    place: str,
+    columns: Sequence[str],
+    n_rows: int,
+    label_column: str | None,
+    features: Sequence[str] | None,
+    ignored: Sequence[str] = (),
 ) -> list[str]:
     """The columns that are features, in their order.
 
@@ -18,7 +31,8 @@ def feature_columns(
         columns: The names of all columns.
         n_rows: The number of rows.
         label_column: The column that holds labels, if one does.
-        features: The features, where they are known; all columns but the label column if None.
+        features: The features, where they are known; all columns but the label column and those ignored if None.
+        ignored: Columns that are neither; of no effect where the features are known.
 
     Raises:
         UserError: If a name is missing, empty or repeated, or there is no feature or no row.
@@ -30,14 +44,23 @@ def feature_columns(
     if label_column is not None:
         if label_column not in names:
             raise UserError(
-                f"{place}: label_column = {label_column!r} must be a column, but the columns are {names}. Name one.",
+                f"{place}: label_column = {label_column!r} must be a column, but {_listed(names, label_column)}. Name "
+                "one.",
                 argument="label_column",
             )
         names.remove(label_column)
+    if features is None:
+        for name in ignored:
+            if name not in names:
+                what = (
+                    "is the label_column" if name == label_column else f"must be a column, but {_listed(names, name)}"
+                )
+                raise UserError(f"{place}: ignore_columns: {name!r} {what}. Fix the name.")
+        names = [name for name in names if name not in ignored]
     if features is not None:
         missing = [name for name in features if name not in names]
         if missing:
-            raise UserError(f"{place}: the column {missing[0]!r} is missing. The columns are {names}. Add it.")
+            raise UserError(f"{place}: the column {missing[0]!r} is missing: {_listed(names, missing[0])}. Add it.")
         names = list(features)
     elif "" in names:
         raise UserError(
@@ -49,6 +72,44 @@ def feature_columns(
             f"{place}: must not be empty, but has {n_rows} rows and {len(names)} feature columns. Add some."
         )
     return names
+
+
+def _listed(names: Sequence[str], wanted: str) -> str:
+    """What columns there are, in words; of many, those that are called like the one that was wanted."""
+    if len(names) <= _SHOWN:
+        return f"the columns are {list(names)}"
+    close = get_close_matches(wanted, names)
+    shown = f"the nearest: {', '.join(close)}" if close else f"{names[0]}, {names[1]}, ..., {names[-1]}"
+    return f"none of the {len(names)} columns is called so ({shown})"
+
+
+def counting_notes(place: str, names: Sequence[str], values: np.ndarray) -> list[str]:
+    """A note for each feature that looks like a number or name of its row, such as an id or a time.
+
+    Args:
+        place: What notes begin with.
+        names: The features.
+        values: Their values `(n_rows, n_features)`, in the order of the rows.
+    """
+    if len(values) < _MANY:
+        return []
+    steps = np.diff(values, axis=0)
+    counting = np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0)
+    if counting.sum() > _FEW:  # a trend, which goes through everything
+        counting[:] = False
+    for column, name in enumerate(names):
+        if not counting[column] and _ID_NAMES.search(name):
+            counting[column] = len(np.unique(values[:, column])) == len(values)
+    found = [name for name, counts in zip(names, counting, strict=True) if counts]
+    if not found or len(found) == len(names):
+        return []
+    one = len(found) == 1
+    these = f"the column {found[0]!r} has" if one else f"the columns {', '.join(map(repr, found))} have"
+    return [
+        f"{place}: {these} another value in each row, as ids, row numbers and times have, and "
+        f"{'is taken for a feature' if one else 'are taken for features'}; ignore_columns={found} leaves "
+        f"{'it' if one else 'them'} out"
+    ]
 
 
 def column_positions(place: str, columns: Sequence[str], n_rows: int, features: Sequence[str]) -> list[int]:
@@ -73,8 +134,8 @@ def numbers_from_cells(place: str, name: str, cells: Sequence[Any], first_row: i
         if not is_number(cell):
             raise UserError(
                 f"{place}: row {row} (counted from 0), column {name!r}: a value must be a number, but is {cell!r}. "
-                "Fix it, leave the column out, make it the label_column, or, if it names categories, give each of "
-                "them a column of 0 and 1 (pandas.get_dummies does).",
+                f"Fix it, leave the column out with ignore_columns=[{name!r}], make it the label_column, or, if it "
+                "names categories, give each of them a column of 0 and 1 (pandas.get_dummies does).",
                 argument="label_column",
             )
     return np.array([float(cell) for cell in cells])

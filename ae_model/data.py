@@ -59,6 +59,7 @@ def load_dataset(
     test_fraction: float = 0.2,
     max_samples: int | None = None,
     label_column: str | None = None,
+    ignore_columns: Sequence[str] = (),
     inlier_labels: Sequence[object] | None = None,
     features: Sequence[str] | None = None,
     header: bool | None = None,
@@ -74,8 +75,10 @@ def load_dataset(
         test_fraction: Part of the samples that becomes the test split where the source has none of its own, in [0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a table that holds labels, not a feature.
+        ignore_columns: Columns of a table that are neither, such as ids and times.
         inlier_labels: Labels of the samples to take, where others are anomalies; all if None.
-        features: Columns of a table to read, in this order; all but the label column if None.
+        features: Columns of a table to read, in this order; all but the label column and those ignored if
+            None.
         header: Whether the first line of a .csv file names the columns; if None, what the line and those below it
             suggest, and `Dataset.notes` says so where it might have been either.
         seed: The seed of the split and the draw.
@@ -88,7 +91,7 @@ def load_dataset(
             names the file, row and column.
     """
     _check_max_samples(max_samples)
-    samples = _read(str(source), Path(data_dir), download, label_column, features, header)
+    samples = _read(str(source), Path(data_dir), download, label_column, features, header, ignore_columns)
     if inlier_labels is not None:
         samples = only_inliers(samples, str(source), inlier_labels)
     return _split(
@@ -106,6 +109,7 @@ def dataset_from_arrays(
     test_fraction: float = 0.2,
     max_samples: int | None = None,
     label_column: str | None = None,
+    ignore_columns: Sequence[str] = (),
     inlier_labels: Sequence[object] | None = None,
     image_shape: Sequence[int] | None = None,
     value_range: tuple[float, float] | None = None,
@@ -123,6 +127,7 @@ def dataset_from_arrays(
         test_fraction: Part of `x` that becomes the test split if `test` is None, in [0, 1).
         max_samples: Upper limit for the number of development samples, which are then drawn at random.
         label_column: Column of a DataFrame that holds labels, not a feature.
+        ignore_columns: Columns of a DataFrame that are neither, such as ids and times.
         inlier_labels: Labels of the samples to take, where others are anomalies; all if None.
         image_shape: `(height, width)` or `(height, width, channels)` where the samples are flattened images.
         value_range: Lowest and highest possible value where the data has such limits by its nature; 0 and 255 for
@@ -151,6 +156,7 @@ def dataset_from_arrays(
         labels=labels,
         test_labels=test_labels,
         label_column=label_column,
+        ignored=ignore_columns,
         image_shape=image_shape,
         value_range=value_range,
         feature_names=feature_names,
@@ -172,16 +178,19 @@ def _read(
     label_column: str | None,
     features: Sequence[str] | None,
     header: bool | None,
+    ignored: Sequence[str],
 ) -> Samples:
     if source in NAMED_SOURCES:
         if header is not None:
             raise UserError(f"{source}: header is for .csv files alone. Leave it out.", argument="header")
+        if ignored:
+            raise UserError(f"{source}: ignore_columns is for tables alone. Leave it out.", argument="ignore_columns")
         return read_named(source, data_dir, download)
     if not os.path.exists(source):  # unlike Path.exists, false for a name that no file can have
         raise UserError(
             f"{source}: no such file, folder or named source. Give a path, or one of {', '.join(NAMED_SOURCES)}."
         )
-    return read_samples(source, label_column, features, header)
+    return read_samples(source, label_column, features, header, ignored)
 
 
 def _check_max_samples(max_samples: int | None) -> None:

@@ -21,6 +21,7 @@ def read_samples(
     label_column: str | None = None,
     features: Sequence[str] | None = None,
     header: bool | None = None,
+    ignored: Sequence[str] = (),
 ) -> Samples:
     """Read a .npy, .npz, .csv or .parquet file or a folder of images.
 
@@ -31,6 +32,7 @@ def read_samples(
             if None.
         header: Whether the first line of a .csv file names the columns; if None, what the line and those below it
             suggest, and `Samples.notes` says so where it might have been either.
+        ignored: Columns of a table that are neither features nor labels; of no effect where `features` are given.
 
     Raises:
         UserError: If it is missing, unreadable, or holds anything but finite numbers; the message names the place.
@@ -40,6 +42,10 @@ def read_samples(
     if label_column is not None and suffix in ("folder", ".npy", ".npz"):
         raise UserError(
             f"{path}: label_column is for .csv and .parquet files alone. Leave it out.", argument="label_column"
+        )
+    if ignored and suffix in ("folder", ".npy", ".npz"):
+        raise UserError(
+            f"{path}: ignore_columns is for .csv and .parquet files alone. Leave it out.", argument="ignore_columns"
         )
     if header is not None and suffix in ("folder", ".npy", ".npz", ".parquet"):
         raise UserError(f"{path}: header is for .csv files alone. Leave it out.", argument="header")
@@ -51,9 +57,9 @@ def read_samples(
         case ".npz":
             return _by_name(path, read_npz(path), features)
         case ".csv":
-            return read_csv(path, label_column, features, header)
+            return read_csv(path, label_column, features, header, ignored)
         case ".parquet":
-            return read_parquet(path, label_column, features)
+            return read_parquet(path, label_column, features, ignored)
     raise _unknown(path)
 
 

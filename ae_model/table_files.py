@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ae_model.columns import feature_columns, numbers_from_cells
+from ae_model.columns import counting_notes, feature_columns, numbers_from_cells
 from ae_model.csv_header import MISSING, has_header
 from ae_model.errors import UserError
 from ae_model.memory import require_memory
@@ -20,7 +20,13 @@ _ROW_NAMES = ("", "__index_level_0__")
 """What pandas calls its index, the first column of a .csv file and the last of a .parquet file."""
 
 
-def read_csv(path: Path, label_column: str | None, features: Sequence[str] | None, header: bool | None) -> Samples:
+def read_csv(
+    path: Path,
+    label_column: str | None,
+    features: Sequence[str] | None,
+    header: bool | None,
+    ignored: Sequence[str] = (),
+) -> Samples:
     """A text file in UTF-8 with commas; the arguments are those of `read_samples`.
 
     Raises:
@@ -29,7 +35,7 @@ def read_csv(path: Path, label_column: str | None, features: Sequence[str] | Non
     import pyarrow
     from pyarrow import csv
 
-    found, note = has_header(path, label_column, features)
+    found, note = has_header(path, label_column, [*(features or ()), *ignored])
     try:
         table = csv.read_csv(
             path,
@@ -51,11 +57,13 @@ def read_csv(path: Path, label_column: str | None, features: Sequence[str] | Non
             "one; if that line holds values, put a line of names before it; if it is one of several such lines, keep "
             "one."
         )
-    samples = _from_table(path, table, label_column, features)
+    samples = _from_table(path, table, label_column, features, ignored)
     return samples if header is not None or note is None else replace(samples, notes=(note, *samples.notes))
 
 
-def read_parquet(path: Path, label_column: str | None, features: Sequence[str] | None) -> Samples:
+def read_parquet(
+    path: Path, label_column: str | None, features: Sequence[str] | None, ignored: Sequence[str] = ()
+) -> Samples:
     """A Parquet file; the arguments are those of `read_samples`.
 
     Raises:
@@ -76,7 +84,7 @@ def read_parquet(path: Path, label_column: str | None, features: Sequence[str] |
             table = file.read()
     except (OSError, pyarrow.ArrowException) as error:
         raise unreadable(path, error) from error
-    return _from_table(path, table, label_column, features)
+    return _from_table(path, table, label_column, features, ignored)
 
 
 def _row_bytes(kind: "pyarrow.DataType") -> int:
@@ -88,17 +96,23 @@ def _row_bytes(kind: "pyarrow.DataType") -> int:
 
 
 def _from_table(
-    path: Path, table: "pyarrow.Table", label_column: str | None, features: Sequence[str] | None
+    path: Path,
+    table: "pyarrow.Table",
+    label_column: str | None,
+    features: Sequence[str] | None,
+    ignored: Sequence[str],
 ) -> Samples:
     columns, notes = table.column_names, []
     rows = row_names_column(columns, label_column)
     if rows is not None:
         notes.append(f"{path.name}: the column without a name is taken for the rows' names, not for a feature")
         columns = [name for name in columns if name != rows]
-    names = feature_columns(str(path), columns, table.num_rows, label_column, features)
+    names = feature_columns(str(path), columns, table.num_rows, label_column, features, ignored)
     _refuse_missing_anywhere(path, table.select(names))
     labels = None if label_column is None else _labels(path, label_column, table[label_column])
     values = np.stack([numbers_of(str(path), name, table[name]) for name in names], axis=1)
+    if features is None:
+        notes += counting_notes(path.name, names, values)
     return Samples(
         values=checked_values(values, str(path), names), labels=labels, feature_names=tuple(names), notes=tuple(notes)
     )

@@ -241,7 +241,7 @@ def _own_data(trained: TrainedAutoencoder, model_dir: Path, made_from: SearchSet
             )
         return own
     # Another file need not hold the labels, nor have a header where the first had one.
-    settings = _with_data(made_from, label_column=None, inlier_labels=None, header=None)
+    settings = _with_data(made_from, label_column=None, ignore_columns=[], inlier_labels=None, header=None)
     # What cannot be split as the model's data was is not that data; what cannot be read will be found so again.
     with suppress(UserError):
         dataset = _by_name(trained, load_data(settings, _columns(trained, data), trained.feature_names))

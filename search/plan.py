@@ -1,5 +1,6 @@
 """Settings and data set -> what will be trained; made without Ray, and without writing anything."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -146,6 +147,7 @@ def load_data(settings: SearchSettings, given: object = None, features: Sequence
         "test_fraction": data.test_fraction,
         "max_samples": data.max_samples,
         "label_column": data.label_column,
+        "ignore_columns": data.ignore_columns,
         "inlier_labels": data.inlier_labels,
         "seed": settings.seed,
     }
@@ -156,6 +158,12 @@ def load_data(settings: SearchSettings, given: object = None, features: Sequence
             source, data_dir=data.data_dir, download=data.download, header=data.header, features=features, **how
         )
     except UserError as error:
-        raise error.renamed(lambda name: f"data.{name}") from error
-    notes = (note.replace("header=True", "data.header = true") for note in dataset.notes)
-    return replace(dataset, notes=tuple(note.replace("header=False", "data.header = false") for note in notes))
+        renamed = error.renamed(lambda name: f"data.{name}")
+        raise UserError(_in_settings_words(str(renamed)), argument=renamed.argument) from error
+    return replace(dataset, notes=tuple(map(_in_settings_words, dataset.notes)))
+
+
+def _in_settings_words(text: str) -> str:
+    """A message or note about data, with the settings' names for what to give to it."""
+    text = text.replace("header=True", "data.header = true").replace("header=False", "data.header = false")
+    return re.sub(r"(?<![\w.])ignore_columns", "data.ignore_columns", text)

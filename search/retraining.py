@@ -103,6 +103,10 @@ def retrain(
         settings = _with_data(settings, source=source)
     if _lacks_labels(settings, data):
         settings = _with_data(settings, label_column=None, inlier_labels=None)
+    if data is not None and not isinstance(data, str | Path | Dataset):
+        there = list(data.columns) if isinstance(data, DataFrame) else []
+        ignored = [name for name in settings.data.ignore_columns if name in map(str, there)]
+        settings = _with_data(settings, ignore_columns=ignored)
     dataset = load_data(settings, data)
     _check_same_data(directory, dataset)
     trials = load_trials(directory)

@@ -23,6 +23,11 @@ def _as_list(value: object) -> object:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def _column_name(value: object) -> object:
+    """A name, also where it is a number, such as a wavelength, which stands without quotes."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _hidden_text(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -62,6 +67,7 @@ _Gpus = Annotated[
     | Annotated[Literal["auto"], Tag("auto")],
     Discriminator(lambda value: "auto" if isinstance(value, str) else "number"),
 ]
+_Name = Annotated[str, BeforeValidator(_column_name)]
 _Width = Annotated[int, Field(ge=1, le=10**7)]
 _Depth = Annotated[int, Field(ge=0, le=10)]
 _Batch = Annotated[int, Field(ge=1)]
@@ -122,8 +128,10 @@ class DataSettings(_Section):
     all are searched, and the winner is not evaluated."""
     max_samples: Annotated[int, Field(ge=4)] | None = None
     """Upper limit for the number of development samples."""
-    label_column: str | None = None
+    label_column: _Name | None = None
     """The column of a table that is a label, not a feature."""
+    ignore_columns: Annotated[list[_Name], BeforeValidator(_as_list)] = []
+    """Columns of a table that are neither, such as ids and times."""
     inlier_labels: _Listed[StrictBool | str | int | float] | None = None
     """Labels of the samples to search, where samples with others are anomalies; all samples if missing."""
     header: StrictBool | None = None

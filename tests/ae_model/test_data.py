@@ -291,6 +291,9 @@ def test_a_data_frame_is_read_as_its_csv_file_is(tmp_path: Path) -> None:
     made = dataset_from_arrays(frame(), label_column="kind", seed=3)
     equal(made, load_dataset(tmp_path / "x.csv", label_column="kind", seed=3))
     assert made.feature_names == ("a", "7", "c")
+    fewer = dataset_from_arrays(frame(), label_column="kind", ignore_columns=["7"])
+    assert fewer.feature_names == ("a", "c")
+    np.testing.assert_array_equal(fewer.development, dataset_from_arrays(frame()[["a", "c"]]).development)
 
 
 def test_a_data_frames_test_split_has_its_columns_in_any_order() -> None:
@@ -336,6 +339,8 @@ X = np.random.default_rng(0).random((20, 4))
         (pd.DataFrame(X, columns=list("aabc")), {}, "'a' occurs more than once"),
         (frame()[["a", "c"]], {"test": frame()[["a"]]}, "data: the test split: the column 'c' is missing"),
         (X, {"label_column": "kind"}, "label_column is for DataFrames alone"),
+        (X, {"ignore_columns": ["kind"]}, "ignore_columns is for DataFrames alone"),
+        (frame(), {"ignore_columns": ["kinds"]}, r"ignore_columns: 'kinds' must be a column"),
         (X, {"labels": [1, 2]}, r"labels must have the shape \(20,\), but has \(2,\)"),
         (X, {"test_labels": [1, 2]}, "no test split"),
         (X, {"test": X[:, :3]}, "the test split: must have as many features as x, but they have 3 and 4"),

@@ -217,7 +217,7 @@ def test_known_features_decide_about_the_header(tmp_path: Path) -> None:
         assert trained_on.feature_names == again.feature_names == names
         np.testing.assert_array_equal(trained_on.values, again.values)
         assert again.notes == ()
-    with pytest.raises(ValueError, match=r"'401' is missing. The columns are \['400', '410'"):
+    with pytest.raises(ValueError, match=r"'401' is missing: the columns are \['400', '410'"):
         read_samples(path, features=["401"])
 
 
@@ -243,6 +243,19 @@ def test_a_label_column_is_no_feature(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(samples.values, [[1, 2.5], [3, 4.5], [5, 6.5]])
     assert samples.feature_names == ("a", "b")
     assert samples.labels.tolist() == ["x", "y", "x"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_an_ignored_column_may_hold_anything(tmp_path: Path, suffix: str) -> None:
+    """It is neither feature nor label; where the features are known it need not be there."""
+    path = written(tmp_path / f"x.{suffix}", table_bytes(suffix))
+    samples = read_samples(path, label_column="a", ignored=["kind"])
+    assert samples.feature_names == ("b",)
+    assert samples.labels.tolist() == [1, 3, 5]
+    assert read_samples(path, features=["b"], ignored=["elsewhere"]).feature_names == ("b",)
+    for name, words in (("kin", r"must be a column, but the columns are \['a'"), ("kind", "is the label_column")):
+        with pytest.raises(ValueError, match=f"ignore_columns: '{name}' {words}"):
+            read_samples(path, label_column="kind", ignored=[name])
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ae_model import UserError, load_dataset
@@ -36,6 +37,20 @@ def test_notes_speak_of_settings(spectra: Path) -> None:
     (note,) = load_data(load_settings(overrides=[f"data.source={spectra}"])).notes
     assert note.startswith("spectra.csv: its first line (400, 401.5, 403, ...) is taken for the header")
     assert note.endswith("; data.header = false makes it a sample")
+
+
+def test_columns_that_are_left_out(tmp_path: Path) -> None:
+    """As the settings say, and in their words where one is not there."""
+    table = pd.DataFrame({"id": range(30), "b": np.random.default_rng(0).random(30), "c": [0.5, 0.25] * 15})
+    table.to_csv(tmp_path / "x.csv", index=False)
+    source = f"data.source={tmp_path / 'x.csv'}"
+    (note,) = load_data(load_settings(overrides=[source])).notes
+    assert note.endswith("data.ignore_columns=['id'] leaves it out")
+    without = load_data(load_settings(overrides=[source, "data.ignore_columns=id"]))
+    assert without.feature_names == ("b", "c")
+    assert not without.notes
+    with pytest.raises(UserError, match=r"x\.csv: data\.ignore_columns: 'ID' must be a column, but"):
+        load_data(load_settings(overrides=[source, "data.ignore_columns=ID"]))
 
 
 def test_errors_speak_of_settings(spectra: Path) -> None:
