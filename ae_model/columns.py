@@ -60,7 +60,8 @@ def feature_columns(
     if features is not None:
         missing = [name for name in features if name not in names]
         if missing:
-            raise UserError(f"{place}: the column {missing[0]!r} is missing: {_listed(names, missing[0])}. Add it.")
+            there = _listed(names, missing[0])
+            raise UserError(f"{place}: the column {missing[0]!r} is missing. {there[0].upper()}{there[1:]}. Add it.")
         names = list(features)
     elif "" in names:
         raise UserError(

@@ -217,7 +217,7 @@ def test_known_features_decide_about_the_header(tmp_path: Path) -> None:
         assert trained_on.feature_names == again.feature_names == names
         np.testing.assert_array_equal(trained_on.values, again.values)
         assert again.notes == ()
-    with pytest.raises(ValueError, match=r"'401' is missing: the columns are \['400', '410'"):
+    with pytest.raises(ValueError, match=r"'401' is missing. The columns are \['400', '410'"):
         read_samples(path, features=["401"])
 
 
