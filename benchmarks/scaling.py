@@ -4,13 +4,15 @@
 
 No pack computes anything, so that two cores can hold many workers: what is measured is the driver, with Tune, our
 callbacks and the ledger, and what passes between it and the workers. Efficiency is N t / (W T): N packs of t seconds on
-W logical CPUs took T seconds, the start of the workers aside.
+W logical CPUs took T seconds, the start of the workers aside. A pack reports as
+those that train do: every second, or less often where the driver is slow to take a report, and at its end.
 
 The model is a queue of events. Of each pack the driver hears three times, as Tune has it: that a worker can begin, that
-a report has come, that the function has ended; each takes it a third of what a pack costs, in the order in which they
-come, and between them the worker answers. It has two figures: the driver's seconds per pack, from packs that take no
-time at all, and what passes besides between a pack's end and the next one's start, from packs of a second on the first
-number of CPUs. The other real runs are what it is held against.
+the last report has come, that the function has ended; each takes it a third of what a pack costs, in the order in which
+they come, and between them the worker answers. Each report before the last takes it some time too, and the worker waits
+for that. The model has three figures: the driver's seconds per pack, from packs that take no time at all; its seconds
+per report, from packs that only report; and what passes besides between a pack's end and the next one's start, from
+packs of a second on the first number of CPUs. The other real runs are what it is held against.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import accumulate, count, islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -36,63 +39,83 @@ from search.execution.agenda import Agenda
 from search.execution.packs import Pack
 from search.execution.records import Report, ValidationDesign, WorkerOptions
 from search.execution.runner import run_packs
+from search.execution.trainable import report_interval
 from search.ledger import FINISHED, RUNNING, Ledger
 from search.settings import ResourceSettings
 
 FOLDS = make_folds(16, 2, seed=0)
 VALUES = np.zeros((16, 4), np.float32)
-PACK_SECONDS = 1.0
+REPORTS = 20
+"""How many reports before the last a pack sends that only reports."""
 
 
 def main() -> None:
     """Measure, model, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--slots", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--per-slot", type=int, default=10, help="packs per logical CPU")
+    parser.add_argument("--per-slot", type=int, default=10, help="packs of a second per logical CPU")
     parser.add_argument("--many", type=int, default=10_000, help="packs of no time, for the driver's memory; 0: none")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    raw: dict[str, Any] = {"environment": environment(1)}
     repeats = arguments.repeats
+    raw: dict[str, Any] = {"environment": environment(1)}
     with ray_with(2):
-        sleep_packs([20], 0.0, 2)  # warm-up
-        raw["empty"] = [seconds / 400 for seconds in sleep_packs([400] * repeats, 0.0, 2)["seconds"]]
+        run_kind([20], 0.0, 2)  # warm-up
+        raw["empty"] = [seconds / 400 for seconds in run_kind([400] * repeats, 0.0, 2)["seconds"]]
+        raw["reporting"] = [seconds / 100 for seconds in run_kind([100] * repeats, -REPORTS, 2)["seconds"]]
         if arguments.many:
-            raw["many"] = sleep_packs([arguments.many], 0.0, 2)
+            raw["many"] = run_kind([arguments.many], 0.0, 2)
     raw["runs"] = []
     for n_slots in arguments.slots:
         n = n_slots * arguments.per_slot
-        kinds = [n], [n, n // 2, n // 4, n // 8]
         with ray_with(n_slots):  # once: to start so many workers takes minutes here
-            taken = iter(sleep_packs([*kinds[0] * repeats, *kinds[1] * repeats], PACK_SECONDS, n_slots)["seconds"])
-        for rounds in kinds:
-            seconds = [sum(islice(taken, len(rounds))) for _ in range(repeats)]
-            raw["runs"].append({"slots": n_slots, "rounds": rounds, "seconds": seconds})
+            for pack_seconds, kinds in ((1.0, ([n], [n, n // 2, n // 4, n // 8])), (10.0, ([max(n // 5, 1)],))):
+                rounds = [packs for kind in kinds for packs in kind * repeats]
+                taken = iter(run_kind(rounds, pack_seconds, n_slots)["seconds"])
+                for kind in kinds:
+                    seconds = [sum(islice(taken, len(kind))) for _ in range(repeats)]
+                    run = {"slots": n_slots, "pack_seconds": pack_seconds, "rounds": kind, "seconds": seconds}
+                    raw["runs"].append(run)
         if arguments.json:
             arguments.json.write_text(json.dumps(raw, indent=1) + "\n")
     report(raw)
 
 
+@dataclass(frozen=True)
+class Costs:
+    """The figures of the model, in seconds."""
+
+    pack: float
+    """What a pack costs the driver."""
+    report: float
+    """What each report before the last does."""
+    latency: float = 0.0
+    """What passes between a pack's end and the start of the next on the same worker, besides."""
+
+
 def report(raw: Mapping[str, Any]) -> None:
     """Print what was measured beside what the model gives."""
-    driver = statistics.median(raw["empty"])
-    latency = fitted_latency(raw["runs"][0], driver)
-    print(f"driver {1e3 * driver:.1f} ms a pack, {1e3 * latency:.0f} ms from a pack's end to the next one's start\n")
-    print("| logical CPUs | packs of 1 s | seconds | efficiency | the model's seconds | difference |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    pack = statistics.median(raw["empty"])
+    costs = fitted(raw["runs"][0], Costs(pack, (statistics.median(raw["reporting"]) - pack) / REPORTS))
+    print(
+        f"driver {1e3 * costs.pack:.1f} ms a pack, {1e3 * costs.report:.1f} ms a report before the last; "
+        f"{1e3 * costs.latency:.0f} ms from a pack's end to the next one's start\n"
+    )
+    print("| logical CPUs | packs | of, s | seconds | efficiency | the model's seconds | difference |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for run in raw["runs"]:
-        n, seconds = sum(run["rounds"]), statistics.median(run["seconds"])
-        modelled = modelled_seconds(run, driver, latency)
+        seconds, modelled = statistics.median(run["seconds"]), modelled_seconds(run, costs)
         print(
-            f"| {run['slots']} | {', then '.join(map(str, run['rounds']))} "
+            f"| {run['slots']} | {', then '.join(map(str, run['rounds']))} | {run['pack_seconds']:g} "
             f"| {seconds:.1f} ({min(run['seconds']):.1f} to {max(run['seconds']):.1f}) "
-            f"| {n * PACK_SECONDS / (run['slots'] * seconds):.2f} | {modelled:.1f} | {modelled / seconds - 1:+.0%} |"
+            f"| {sum(run['rounds']) * run['pack_seconds'] / (run['slots'] * seconds):.2f} | {modelled:.1f} "
+            f"| {modelled / seconds - 1:+.0%} |"
         )
     print("\n| 1,000 workers, 100,000 trials | hours | efficiency |\n| --- | --- | --- |")
     for name, rounds in at_scale().items():
         work = sum(map(sum, rounds))
-        seconds = simulated(rounds, 1000, driver=driver, latency=latency)
+        seconds = simulated(rounds, 1000, costs)
         print(f"| {name} | {seconds / 3600:.1f} | {work / 1000 / seconds:.2f} |")
     if "many" in raw:
         memory = raw["many"]["megabytes"]
@@ -121,48 +144,57 @@ def at_scale() -> dict[str, list[list[float]]]:
     }
 
 
-def simulated(rounds: Sequence[Sequence[float]], n_workers: int, *, driver: float, latency: float) -> float:
+def simulated(rounds: Sequence[Sequence[float]], n_workers: int, costs: Costs) -> float:
     """Seconds of rounds of packs, one after the other.
 
     Args:
         rounds: The seconds of each pack, in the order in which they are started.
         n_workers: How many are trained at once.
-        driver: The driver's seconds per pack, a third for each of its events.
-        latency: Seconds between a pack's end and the start of the next on the same worker, besides.
+        costs: The figures.
     """
     now = 0.0  # the moment at which the driver has done all so far
+    number = count()
     for packs in rounds:
         coming = iter(packs)
-        number = count()
+        # When, a number for those that come at once, what, and the pack's seconds that are left.
         events = [(now, next(number), "start", seconds) for seconds in islice(coming, n_workers)]
+
+        def train(begin: float, left: float, interval: float) -> None:
+            """A worker trains from a moment on until its next report, or its last."""
+            what = "report" if left > interval else "result"
+            step = min(left, interval)
+            heapq.heappush(events, (begin + step, next(number), what, left - step))  # noqa: B023
+
         while events:
-            moment, _, what, seconds = heapq.heappop(events)
-            now = max(now, moment) + driver / 3
+            moment, _, what, left = heapq.heappop(events)
+            now = max(now, moment) + (costs.report if what == "report" else costs.pack / 3)
             if what == "start":
-                heapq.heappush(events, (now + latency / 2 + seconds, next(number), "result", seconds))
+                train(now + costs.latency / 2, left, report_interval(0))
+            elif what == "report":
+                train(now, left, report_interval(now - moment))
             elif what == "result":
-                heapq.heappush(events, (now + latency / 2, next(number), "end", seconds))
+                heapq.heappush(events, (now + costs.latency / 2, next(number), "end", 0.0))
             elif (following := next(coming, None)) is not None:
                 heapq.heappush(events, (now, next(number), "start", following))
     return now
 
 
-def modelled_seconds(run: Mapping[str, Any], driver: float, latency: float) -> float:
+def modelled_seconds(run: Mapping[str, Any], costs: Costs) -> float:
     """What the model gives for a real run."""
-    return simulated([[PACK_SECONDS] * n for n in run["rounds"]], run["slots"], driver=driver, latency=latency)
+    return simulated([[run["pack_seconds"]] * n for n in run["rounds"]], run["slots"], costs)
 
 
-def fitted_latency(run: Mapping[str, Any], driver: float) -> float:
-    """The latency with which the model takes as long as a real run did."""
+def fitted(run: Mapping[str, Any], costs: Costs) -> Costs:
+    """The same with the latency with which the model takes as long as a real run did."""
     seconds = statistics.median(run["seconds"])
     low, high = 0.0, seconds
     while high - low > 1e-4:
         middle = (low + high) / 2
-        if modelled_seconds(run, driver, middle) < seconds:
+        if modelled_seconds(run, replace(costs, latency=middle)) < seconds:
             low = middle
         else:
             high = middle
-    return low
+    return replace(costs, latency=low)
 
 
 @contextmanager
@@ -177,12 +209,12 @@ def ray_with(n_cpus: int) -> Iterator[None]:
         connection.usable_cpus = usable
 
 
-def sleep_packs(rounds: Sequence[int], seconds: float, n_workers: int) -> dict[str, Any]:
+def run_kind(rounds: Sequence[int], seconds: float, n_workers: int) -> dict[str, Any]:
     """Run packs that sleep, a trial each, once all workers are there.
 
     Args:
         rounds: How many in each round.
-        seconds: How long each sleeps.
+        seconds: How long each sleeps; below 0, how many reports it sends instead, one after the other.
         n_workers: How many workers there are; first, each has a pack that waits for all others.
 
     Returns:
@@ -191,7 +223,7 @@ def sleep_packs(rounds: Sequence[int], seconds: float, n_workers: int) -> dict[s
     n_packs = sum(rounds)
     n = n_workers + n_packs
     trials = {f"{i:010d}": Configuration(layer_sizes=(4, 2), learning_rate=1e-4 + 1e-7 * i) for i in range(n)}
-    packs = [Pack(trials={id_: c}, targets={id_: 1}) for id_, c in trials.items()]
+    packs = [Pack(trials={id_: c}, targets={id_: 1_000_000}) for id_, c in trials.items()]
     gathering = set(list(trials)[:n_workers])
     waiting = set(gathering)
     megabytes: list[float] = []
@@ -237,20 +269,38 @@ def sleep_packs(rounds: Sequence[int], seconds: float, n_workers: int) -> dict[s
 
 
 def sleeper(seconds: float, n_workers: int, all_there: Path) -> Any:
-    """What a worker does instead of training: it sleeps, the first time until all are there, and reports an epoch."""
+    """What a worker does instead of training: it sleeps, the first time until all are there, and reports epochs."""
 
     def train_pack(config: Mapping[str, Any], **_: Any) -> None:
         from ray import tune
 
+        from search.execution.trainable import report_interval
+
+        ones = np.ones(len(FOLDS))
+        epochs = count(1)
+
+        def report(*, is_last: bool = False) -> float:
+            record = EpochRecord(epoch=next(epochs), train_mse=ones, val_mse=ones, val_fve=ones, dead_code_units=ones)
+            records = {trial_id: [record] for trial_id in config["job"].pack.trials}
+            begun = time.perf_counter()
+            ended = list(records) if is_last else []
+            tune.report({"report": Report(records=records, fit_seconds=seconds, ended=ended)})
+            return time.perf_counter() - begun
+
         if config["pack"] < n_workers:
             while not all_there.exists():
                 time.sleep(0.5)
+        elif seconds < 0:
+            for _report in range(round(-seconds)):
+                report()
         else:
-            time.sleep(seconds)
-        ones = np.ones(len(FOLDS))
-        record = EpochRecord(epoch=1, train_mse=ones, val_mse=ones, val_fve=ones, dead_code_units=ones)
-        records = {trial_id: [record] for trial_id in config["job"].pack.trials}
-        tune.report({"report": Report(records=records, fit_seconds=seconds)})
+            left, interval = seconds, report_interval(0)
+            while left > interval:
+                time.sleep(interval)
+                left -= interval
+                interval = report_interval(report())
+            time.sleep(left)
+        report(is_last=True)
 
     return train_pack
 

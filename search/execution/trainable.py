@@ -22,8 +22,25 @@ if TYPE_CHECKING:
 
     from ae_model.cross_validation import CrossValidation
 
-REPORT_INTERVAL_S = 1.0
-"""The driver handles some 200 reports a second in all, so each worker sends about one a second."""
+REPORT_EVERY_S = (1.0, 30.0)
+"""The least and the most seconds between two reports of a pack."""
+REPORTING_PART = 0.05
+"""The part of a worker's time that may go by in waiting for the driver, which handles some hundreds of reports a second
+in all: where it is slow to take one, the next comes later."""
+
+
+def report_interval(took_s: float) -> float:
+    """Seconds until a pack's next report.
+
+    Args:
+        took_s: How many seconds the driver took for the last one.
+
+    Examples:
+        >>> report_interval(0.004), report_interval(0.1), report_interval(60)
+        (1.0, 2.0, 30.0)
+    """
+    least, most = REPORT_EVERY_S
+    return min(max(took_s / REPORTING_PART, least), most)
 
 
 def train_pack(
@@ -83,6 +100,7 @@ def _train(
 
     validation, seconds_before = _start(pack, values, design, options, file.load())
     started = last_report = last_checkpoint = time.perf_counter()
+    report_every_s = REPORT_EVERY_S[0]
     trial_ids = list(pack.trials)
     unsent: list[dict[int, EpochRecord]] = []
     ended: list[str] = []
@@ -117,9 +135,10 @@ def _train(
             if _is_finished(pack, trial_ids[number], record, is_left=number in left):
                 probe(number)
         now = time.perf_counter()
-        if now - last_report >= REPORT_INTERVAL_S:
+        if now - last_report >= report_every_s:
             _report(trial_ids, unsent, ended, out_of_fold, probes, seconds())
             unsent, ended, out_of_fold, probes, last_report = [], [], {}, {}, now
+            report_every_s = report_interval(time.perf_counter() - now)
             epoch = max(record.epoch for record in records.values())
             if now - last_checkpoint >= options.checkpoint_every_s and 0 < epoch < pack.max_epochs:
                 save()
