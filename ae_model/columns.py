@@ -94,14 +94,14 @@ def counting_notes(place: str, names: Sequence[str], values: np.ndarray) -> list
     """
     if len(values) < _MANY:
         return []
-    steps = np.diff(values, axis=0)
-    counting = np.all(steps > 0, axis=0) | np.all(steps < 0, axis=0)
-    if counting.sum() > _FEW:  # a trend, which goes through everything
-        counting[:] = False
-    for column, name in enumerate(names):
-        if not counting[column] and _ID_NAMES.search(name):
-            counting[column] = len(np.unique(values[:, column])) == len(values)
-    found = [name for name, counts in zip(names, counting, strict=True) if counts]
+    head = np.flatnonzero(_rises(values[:_MANY]) | _rises(values[:_MANY][::-1]))  # few are left of many
+    rising = _rises(values[:, head]) | _rises(values[::-1, head])
+    counting = {int(column) for column in head[rising]}
+    if len(counting) > _FEW:  # a trend, which goes through everything
+        counting = set()
+    called = {column for column, name in enumerate(names) if _ID_NAMES.search(name)} - counting
+    counting |= {column for column in called if len(np.unique(values[:, column])) == len(values)}
+    found = [names[column] for column in sorted(counting)]
     if not found or len(found) == len(names):
         return []
     one = len(found) == 1
@@ -111,6 +111,11 @@ def counting_notes(place: str, names: Sequence[str], values: np.ndarray) -> list
         f"{'is taken for a feature' if one else 'are taken for features'}; ignore_columns={found} leaves "
         f"{'it' if one else 'them'} out"
     ]
+
+
+def _rises(values: np.ndarray) -> np.ndarray:
+    """Whether each column is greater in each row than in the one before."""
+    return np.all(values[1:] > values[:-1], axis=0)
 
 
 def column_positions(place: str, columns: Sequence[str], n_rows: int, features: Sequence[str]) -> list[int]:

@@ -16,6 +16,7 @@ from ae_model.readers import read_samples
     ("columns", "noted"),
     [
         ({"row": range(30)}, ["row"]),
+        ({"small": np.arange(29, -1, -1, dtype=np.uint8)}, ["small"]),
         ({"time": np.linspace(9, 1, 30)}, ["time"]),
         ({"Unnamed: 0": [*range(29, 0, -2), *range(0, 30, 2)]}, ["Unnamed: 0"]),
         ({"customer_id": [*range(20, 30), *range(20)], "machineID": [*range(5, 30), *range(5)]}, ...),
