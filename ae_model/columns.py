@@ -115,7 +115,7 @@ def counting_notes(place: str, names: Sequence[str], values: np.ndarray) -> list
 
 def _rises(values: np.ndarray) -> np.ndarray:
     """Whether each column is greater in each row than in the one before."""
-    return np.all(values[1:] > values[:-1], axis=0)
+    return np.asarray((values[1:] > values[:-1]).all(axis=0))
 
 
 def column_positions(place: str, columns: Sequence[str], n_rows: int, features: Sequence[str]) -> list[int]:
