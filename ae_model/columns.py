@@ -48,22 +48,25 @@ def feature_columns(
                 "one.",
                 argument="label_column",
             )
+        if label_column in ignored:
+            raise UserError(
+                f"{place}: label_column = {label_column!r} is one of the ignore_columns too. Leave it out of one.",
+                argument="label_column",
+            )
         names.remove(label_column)
     if features is None:
         for name in ignored:
             if name not in names:
-                what = (
-                    "is the label_column" if name == label_column else f"must be a column, but {_listed(names, name)}"
-                )
-                raise UserError(f"{place}: ignore_columns: {name!r} {what}. Fix the name.")
+                there = _listed(names, name)
+                raise UserError(f"{place}: ignore_columns: {name!r} must be a column, but {there}. Fix the name.")
         names = [name for name in names if name not in ignored]
-    if features is not None:
+    else:
         missing = [name for name in features if name not in names]
         if missing:
             there = _listed(names, missing[0])
             raise UserError(f"{place}: the column {missing[0]!r} is missing. {there[0].upper()}{there[1:]}. Add it.")
         names = list(features)
-    elif "" in names:
+    if features is None and "" in names:
         raise UserError(
             f"{place}: every column must have a name, but that of column {names.index('')} (counted from 0) is empty. "
             "Name it."
@@ -100,7 +103,7 @@ def counting_notes(place: str, names: Sequence[str], values: np.ndarray) -> list
     if len(counting) > _FEW:  # a trend, which goes through everything
         counting = set()
     called = {column for column, name in enumerate(names) if _ID_NAMES.search(name)} - counting
-    counting |= {column for column in called if len(np.unique(values[:, column])) == len(values)}
+    counting |= {column for column in called if _are_names(values[:, column])}
     found = [names[column] for column in sorted(counting)]
     if not found or len(found) == len(names):
         return []
@@ -111,6 +114,11 @@ def counting_notes(place: str, names: Sequence[str], values: np.ndarray) -> list
         f"{'is taken for a feature' if one else 'are taken for features'}; ignore_columns={found} leaves "
         f"{'it' if one else 'them'} out"
     ]
+
+
+def _are_names(values: np.ndarray) -> bool:
+    """Whether each is another whole number."""
+    return bool(np.all(values == np.floor(values))) and len(np.unique(values)) == len(values)
 
 
 def _rises(values: np.ndarray) -> np.ndarray:

@@ -268,6 +268,10 @@ def retrain(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.  [default: cuda where there is one]")
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Where the samples are now.  [default: where they were searched]"),
+    ] = None,
 ) -> None:
     """Train the winner, or a named trial, on all development data; run it again to continue."""
     for option, value in (("--rule", rule), ("--target-fve", target_fve)):
@@ -277,6 +281,7 @@ def retrain(
 
     model_dir = retrain_and_draw(
         directory,
+        data=data,
         rule=rule,  # type: ignore[arg-type]  # it refuses other rules
         target_fve=target_fve,
         trial=trial,

@@ -101,13 +101,7 @@ def retrain(
     if isinstance(data, str | Path):  # the model says where the samples are now
         source = str(data) if str(data) in NAMED_SOURCES else str(Path(data).expanduser().resolve())
         settings = _with_data(settings, source=source)
-    if _lacks_labels(settings, data):
-        settings = _with_data(settings, label_column=None, inlier_labels=None)
-    if data is not None and not isinstance(data, str | Path | Dataset):
-        there = list(data.columns) if isinstance(data, DataFrame) else []
-        ignored = [name for name in settings.data.ignore_columns if name in map(str, there)]
-        settings = _with_data(settings, ignore_columns=ignored)
-    dataset = load_data(settings, data)
+    dataset = load_data(_without_missing(settings, data), data)
     _check_same_data(directory, dataset)
     trials = load_trials(directory)
     with lock(directory, "retraining.lock"):  # two at once would write into one another's files
@@ -129,11 +123,14 @@ def retrain(
     return target
 
 
-def _lacks_labels(settings: SearchSettings, data: object) -> bool:
-    """Whether samples are given without the labels that the search's own had."""
+def _without_missing(settings: SearchSettings, data: object) -> SearchSettings:
+    """The settings for samples in memory that may lack the labels, or ignored columns, of those that were searched."""
     if data is None or isinstance(data, str | Path | Dataset):
-        return False
-    return not (isinstance(data, DataFrame) and settings.data.label_column in data.columns)
+        return settings
+    there = {str(name) for name in data.columns} if isinstance(data, DataFrame) else set()
+    ignored = [name for name in settings.data.ignore_columns if name in there]
+    labelled = {} if settings.data.label_column in there else {"label_column": None, "inlier_labels": None}
+    return _with_data(settings, ignore_columns=ignored, **labelled)
 
 
 def _with_data(settings: SearchSettings, **changes: object) -> SearchSettings:

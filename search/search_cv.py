@@ -166,7 +166,13 @@ class AutoencoderSearchCV(TransformerMixin, BaseEstimator):  # type: ignore[misc
         for name in ("param_grid", "settings"):
             if not isinstance(getattr(self, name) or {}, Mapping):
                 raise UserError(f"{name} must be a dict, but is {getattr(self, name)!r}.", argument=name)
-        parse_settings(self.settings or {})  # before anything is laid over them
+        own = parse_settings(self.settings or {})  # before anything is laid over them
+        if own.data.label_column is not None or own.data.ignore_columns:
+            raise UserError(
+                "settings: all columns of X are features here. Leave others out of X, and label_column and "
+                "ignore_columns out of settings.",
+                argument="settings",
+            )
         content = {section: dict(values) for section, values in (self.settings or {}).items() if section != "seed"}
         for key, value in self._wanted():
             section, name = key.split(".")

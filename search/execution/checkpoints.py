@@ -145,6 +145,8 @@ def clear_checkpoints(options: WorkerOptions, packs: Sequence[Pack], *, recorded
     """
     keep = set()
     there = _names(options.checkpoint_folder)  # all at once: each question to a store takes a while
+    if there is None:
+        return
     for pack in packs:
         trial_ids = list(pack.trials)
         file = checkpoint_file(pack, options)
@@ -169,12 +171,13 @@ def trim_folder(folder: str) -> None:
         _delete(folder, lambda info: info.base_name in too_many)
 
 
-def _names(folder: str) -> set[str]:
+def _names(folder: str) -> set[str] | None:
+    """What is in a folder; None if that cannot be told."""
     try:
         filesystem, path = fs.FileSystem.from_uri(folder)
         return {info.base_name for info in filesystem.get_file_info(fs.FileSelector(path))}
     except _UNUSABLE:
-        return set()
+        return None
 
 
 def _delete(folder: str, unwanted: Callable[[fs.FileInfo], bool]) -> None:

@@ -185,7 +185,8 @@ def _refusal(text: str, log: str) -> str:
     reason = lines[-1 if told_at_the_end else 0].split(". ")[0].rstrip(".")
     if "InvalidAuthToken" in log:
         reason = "it asks for another token"
+    words = f" ({reason})" if reason else ""
     return (
-        f"no Ray cluster could be joined ({reason}). Check the address; a cluster with token authentication wants "
+        f"no Ray cluster could be joined{words}. Check the address; a cluster with token authentication wants "
         "RAY_AUTH_MODE=token and its token here too, in RAY_AUTH_TOKEN or ~/.ray/auth_token."
     )

@@ -50,17 +50,19 @@ def node_fault(options: WorkerOptions) -> str | None:
         import torch
 
         if not torch.cuda.is_available():
-            return "has no GPU that its torch can use. Mend its driver"
+            return "has no GPU that its torch can use. Mend its driver, set resources.gpus_per_trial = 0"
     if options.is_folder_shared and _lacks(options.checkpoint_folder):
         return f"does not see resources.storage_path ({options.checkpoint_folder}). Mount it there"
     return None
 
 
 def _lacks(folder: str) -> bool:
-    """Whether it is certain that there is no such folder: a store may also be out of reach for a moment."""
+    """Whether it is certain that there is no such folder, or none here: a store may be out of reach for a moment."""
     try:
         filesystem, path = fs.FileSystem.from_uri(folder)
         return bool(filesystem.get_file_info(path).type != fs.FileType.Directory)
+    except ImportError:
+        return True
     except (OSError, ValueError):
         return False
 

@@ -26,13 +26,13 @@ def trial_resources(
     if any(can_hold(node, given) for node in _nodes()):
         return given
     if wait_s:
-        say(f"No node has {_text(given)} ({_largest()}); waiting {wait_s:g} s for one to join")
+        say(f"No node has {_text(given)} ({_largest(given)}); waiting {wait_s:g} s for one to join")
         if _joins(given, wait_s):
             return _given(resources)  # the first node may have brought GPUs
     waited = f"{wait_s:g} s after the start no node has them" if wait_s else "no node has them"
     remedy = ", or raise resources.startup_timeout_s; `ray status` says what an autoscaler could not start."
     raise UserError(
-        f"a trial needs {_text(given)}, but {waited} ({_largest()}). Lower resources.cpus_per_trial or "
+        f"a trial needs {_text(given)}, but {waited} ({_largest(given)}). Lower resources.cpus_per_trial or "
         f"resources.gpus_per_trial{remedy if wait_s else '.'}"
     )
 
@@ -64,11 +64,11 @@ def _nodes() -> Sequence[Mapping[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def _largest() -> str:
-    """The node that has most: of GPUs, and among those that have as many, of CPUs."""
-    found = [(node["Resources"].get("GPU", 0), node["Resources"].get("CPU", 0)) for node in _nodes()]
-    gpus, cpus = max(found, default=(0, 0))
-    return f"the largest has {_text({'CPU': cpus, 'GPU': gpus})}"
+def _largest(given: Mapping[str, float]) -> str:
+    """The node that has most: of GPUs, where a trial gets some, and then of CPUs."""
+    found = [{name: node["Resources"].get(name, 0) for name in ("CPU", "GPU")} for node in _nodes()]
+    most = max(found, key=lambda has: (has["GPU"] * bool(given["GPU"]), has["CPU"]), default={"CPU": 0})
+    return f"the largest has {_text(most)}"
 
 
 def _text(given: Mapping[str, float]) -> str:

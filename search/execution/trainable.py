@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
     from ae_model.cross_validation import CrossValidation
 
-REPORT_EVERY_S = (1.0, 30.0)
-"""The least and the most seconds between two reports of a pack."""
+REPORT_EVERY_S = (1.0, 5.0)
+"""The least and the most seconds between two reports of a pack: no more, because a checkpoint is saved after one, and
+what is not reported is lost with its worker."""
 REPORTING_PART = 0.05
-"""The part of a worker's time that may go by in waiting for the driver, which handles some hundreds of reports a second
-in all: where it is slow to take one, the next comes later."""
+"""The part of a worker's time that should go by in waiting for the driver, which handles some hundreds of reports a
+second in all: where it is slow to take one, the next comes later."""
 
 
 def report_interval(took_s: float) -> float:
@@ -37,7 +38,7 @@ def report_interval(took_s: float) -> float:
 
     Examples:
         >>> report_interval(0.004), report_interval(0.1), report_interval(60)
-        (1.0, 2.0, 30.0)
+        (1.0, 2.0, 5.0)
     """
     least, most = REPORT_EVERY_S
     return min(max(took_s / REPORTING_PART, least), most)

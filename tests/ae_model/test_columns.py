@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ae_model import dataset_from_arrays
+from ae_model.columns import counting_notes
 from ae_model.readers import read_samples
 
 
@@ -16,11 +17,11 @@ from ae_model.readers import read_samples
     ("columns", "noted"),
     [
         ({"row": range(30)}, ["row"]),
-        ({"small": np.arange(29, -1, -1, dtype=np.uint8)}, ["small"]),
         ({"time": np.linspace(9, 1, 30)}, ["time"]),
         ({"Unnamed: 0": [*range(29, 0, -2), *range(0, 30, 2)]}, ["Unnamed: 0"]),
         ({"customer_id": [*range(20, 30), *range(20)], "machineID": [*range(5, 30), *range(5)]}, ...),
         ({"customer_id": [1, *range(29)]}, []),
+        ({"refractive_index": np.sin(np.arange(30))}, []),
         ({"grid": [*range(20, 30), *range(20)]}, []),
         ({"steps": [0, *range(29)]}, []),
         ({f"trend{i}": np.arange(30.0) * i for i in range(1, 5)}, []),
@@ -43,6 +44,13 @@ def test_a_column_that_counts_the_rows_is_noted(
         assert note.startswith("x.csv: the column")
     assert list(dataset_from_arrays(frame, name="x.csv").notes) == notes
     assert not read_samples(tmp_path / "x.csv", features=list(frame.columns)).notes
+
+
+def test_columns_of_unsigned_numbers_count_too() -> None:
+    """Down as well: differences of such numbers wrap."""
+    table = np.column_stack([np.arange(29, -1, -1, dtype=np.uint8), np.array([3, 9, 3] * 10, np.uint8)])
+    assert len(counting_notes("x", ["down", "other"], table)) == 1
+    assert not counting_notes("x", ["other", "another"], np.column_stack([table[:, 1] > 3, table[:, 1] > 5]))
 
 
 def test_many_columns_are_not_listed(tmp_path: Path) -> None:

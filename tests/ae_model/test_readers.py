@@ -253,9 +253,10 @@ def test_an_ignored_column_may_hold_anything(tmp_path: Path, suffix: str) -> Non
     assert samples.feature_names == ("b",)
     assert samples.labels.tolist() == [1, 3, 5]
     assert read_samples(path, features=["b"], ignored=["elsewhere"]).feature_names == ("b",)
-    for name, words in (("kin", r"must be a column, but the columns are \['a'"), ("kind", "is the label_column")):
-        with pytest.raises(ValueError, match=f"ignore_columns: '{name}' {words}"):
-            read_samples(path, label_column="kind", ignored=[name])
+    with pytest.raises(ValueError, match=r"ignore_columns: 'kin' must be a column, but the columns are \['a', 'kind'"):
+        read_samples(path, ignored=["kin"])
+    with pytest.raises(ValueError, match="label_column = 'kind' is one of the ignore_columns too"):
+        read_samples(path, label_column="kind", ignored=["kind"])
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

@@ -31,9 +31,11 @@ from search import (
     SearchSettings,
     checkpointed_training,
     evaluate_model,
+    load_settings,
     load_trials,
     parse_settings,
     retrain,
+    run_search,
     select,
 )
 from search.console import evaluation_text
@@ -191,6 +193,26 @@ def test_the_data_can_be_given(search_copy: Path, searched: SearchResult, settin
         UserError, match="holds other development samples, or their columns in another order, than when"
     ):
         retrain(search_copy, data=frame.drop(columns="kind").to_numpy()[::-1])
+
+
+def test_a_frame_whose_columns_are_numbers(local_ray: None, tmp_path: Path) -> None:
+    """Labels and ignored columns are found by their names as texts; columns that are ignored may be missing."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(60, 4)))
+    frame[7], frame["id"] = ["x", "y"] * 30, range(60)
+    overrides = [
+        "data.label_column=7",
+        "data.ignore_columns=id",
+        "bottleneck.code_sizes=2",
+        "space.hidden=",
+        "search.max_epochs=1",
+    ]
+    settings = load_settings(overrides=[*overrides, "space.init=random"])
+    made = run_search(settings, data=frame, name="numbers", results_dir=tmp_path, verbose=False)
+    for given in (frame, frame.drop(columns="id")):
+        model_dir = retrain(made.directory, data=given, epochs=2)
+        assert load_model(model_dir).metadata["data"]["label_column"] == "7"
+        assert load_model(model_dir).metadata["data"]["ignore_columns"] == ["id"]
 
 
 def test_a_search_of_arrays_needs_them_again(search_copy: Path, settings: SearchSettings) -> None:

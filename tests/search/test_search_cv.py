@@ -122,6 +122,8 @@ def test_what_is_refused(wine: pd.DataFrame) -> None:
         ({"cv": 1}, "cv must be an integer >= 2"),
         ({"n_jobs": 0}, "n_jobs must be an integer >= 1"),
         ({"settings": {"search": {"epochs": 3}}}, "search.epochs"),
+        ({"settings": {"data": {"ignore_columns": ["alcohol"]}}}, "settings: all columns of X are features here"),
+        ({"settings": {"data": {"label_column": "alcohol"}}}, "settings: all columns of X are features here"),
     ):
         with pytest.raises(UserError, match=message):
             quick(**changes).fit(wine)

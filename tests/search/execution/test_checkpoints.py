@@ -223,6 +223,25 @@ def test_a_folder_is_cleared(tmp_path: Path) -> None:
     assert set(os.listdir(folder)) == {files[name].name for name in ("kept", "the one not in it is done", "all done")}
 
 
+def test_nothing_is_cleared_where_the_folder_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is out of reach for a moment costs no checkpoint."""
+    options = _options(str(tmp_path))
+    checkpoint_file(_pack_of(["a"], {"a"}), options).save(
+        {"epoch": torch.tensor(7), "configurations": torch.tensor([0])}
+    )
+    list_folder = checkpoints.fs.FileSelector
+    refusals = iter([True])
+
+    def refuse_once(folder: str) -> Any:
+        if next(refusals, False):
+            raise OSError("busy")
+        return list_folder(folder)
+
+    monkeypatch.setattr(checkpoints.fs, "FileSelector", refuse_once)
+    clear_checkpoints(options, [_pack_of(["a"], {"a"})], recorded={"a": 7})
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_what_stays_of_a_search_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many of the smaller checkpoints as there is room for, and nothing that is no checkpoint."""
     for name, n in (("small", 100), ("middle", 200), ("large", 1000)):

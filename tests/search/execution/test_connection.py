@@ -51,4 +51,4 @@ def test_what_the_other_side_raises_is_told() -> None:
     """Its own words, at the end of its traceback, and not the line before."""
     text = "Failure from server:\nTraceback (most recent call last):\n  x\nRuntimeError: it is full. Sorry.\n"
     assert "(RuntimeError: it is full)" in connection._refusal(text, "")
-    assert "()" in connection._refusal("", "")
+    assert "could be joined. Check" in connection._refusal("", "")

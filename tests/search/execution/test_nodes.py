@@ -42,7 +42,8 @@ def test_what_a_node_that_joins_late_must_have(tmp_path: Path) -> None:
     assert fault(checkpoint_folder=missing, is_folder_shared=True) == no_folder
     assert fault(checkpoint_folder="s3://", is_folder_shared=True) is None, "which a store may be for a moment"
     if not torch.cuda.is_available():
-        assert fault(device="cuda") == "has no GPU that its torch can use. Mend its driver"
+        words = "has no GPU that its torch can use. Mend its driver, set resources.gpus_per_trial = 0"
+        assert fault(device="cuda") == words
 
 
 def test_names_of_nodes() -> None:
