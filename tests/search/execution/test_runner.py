@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import safetensors.numpy
 import torch
 
 from ae_model import Configuration, Dataset, EpochRecord, Fold, cross_validate, load_dataset, make_folds
@@ -202,6 +203,12 @@ def _first(directory: Path, query: str) -> float:
             return 0.0
 
 
+def _checkpointed_epoch(directory: Path) -> int:
+    """The last epoch that a checkpoint of a search holds, 0 where there is none."""
+    files = directory.glob("checkpoints/*.safetensors")
+    return max((int(safetensors.numpy.load_file(file)["epoch"]) for file in files), default=0)
+
+
 def test_a_lost_worker_and_an_interrupted_driver_change_no_number(table_csv: Path, tmp_path: Path) -> None:
     """Kill a worker, interrupt the command, repeat it: the table is that of an undisturbed computation, to the bit.
 
@@ -354,7 +361,7 @@ def test_a_killed_driver_goes_on_from_the_checkpoint(older: bool, table_csv: Pat
     directory = tmp_path / "results" / "birds"
     command = [*COMMAND, "--set", "resources.checkpoint_every_s=0.5"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        _wait_until(lambda: any(directory.glob("checkpoints/*.safetensors")), process)
+        _wait_until(lambda: _checkpointed_epoch(directory) > 1, process)
         process.kill()
     with closing(sqlite3.connect(directory / "ledger.sqlite")) as connection, connection:
         assert connection.execute("SELECT max(epoch) FROM epochs").fetchone()[0] > 1
