@@ -138,6 +138,8 @@ def _fault(answer: Any) -> str | None:
         found: str | None = ray.get(answer)
         return found
     except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ImportError):  # of this package itself, where the caller has joined the cluster
+            return f"lacks a package that workers need ({error.cause}). Install it there, or give the cluster's address"
         return f"cannot run what it is given: {last_line(error.cause)}"
     except ray.exceptions.RuntimeEnvSetupError as error:
         return f"cannot take over this package: {last_line(error)}"

@@ -78,7 +78,7 @@ def test_those_without_a_trial_leave(table_csv: Path, tmp_path: Path, monkeypatc
     try:
         # A longer schedule is a pack of its own.
         space = {"hidden": "5", "learning_rate_schedule": ["constant", "one-cycle"]}
-        search = {"max_epochs": 2000, "patience": 5, "min_gain": 0.5}
+        search = {"max_epochs": 4000, "patience": 5, "min_gain": 0.5}
         result = run_search(
             _settings(table_csv, n_slots=2, space=space, search=search), results_dir=tmp_path, verbose=False
         )
@@ -87,7 +87,7 @@ def test_those_without_a_trial_leave(table_csv: Path, tmp_path: Path, monkeypatc
         counts.append(-1)
         counting.join()
     assert set(result.trials["status"]) == {"finished"}
-    assert seen[seen.index(2) :].count(1) > 10, seen
+    assert seen[seen.index(2) :].count(1) > 5, seen
 
 
 def test_the_last_one_goes_first_and_the_oldest_leave(monkeypatch: pytest.MonkeyPatch) -> None:
