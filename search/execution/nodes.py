@@ -138,9 +138,11 @@ def _fault(answer: Any) -> str | None:
         found: str | None = ray.get(answer)
         return found
     except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, ImportError):  # of this package itself, where the caller has joined the cluster
-            return f"lacks a package that workers need ({error.cause}). Install it there, or give the cluster's address"
-        return f"cannot run what it is given: {last_line(error.cause)}"
+        reason = last_line(error.cause)
+        kind, _, missing = reason.partition(": ")
+        if kind == "ModuleNotFoundError":  # of this package itself, where the caller has joined the cluster
+            return f"lacks a package that workers need ({missing}). Install it there, or give the cluster's address"
+        return f"cannot run what it is given: {reason}"
     except ray.exceptions.RuntimeEnvSetupError as error:
         return f"cannot take over this package: {last_line(error)}"
     except ray.exceptions.OutOfMemoryError:
