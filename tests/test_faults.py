@@ -41,8 +41,8 @@ def _assert_equal_tables(expected: Path, found: Path) -> None:
 def test_kills_change_no_number(kinds: tuple[str, str], seed: int) -> None:
     """Workers, raylets and drivers are killed, and every table is that of an undisturbed search.
 
-    Each of the three with both seeds. `kill_search.py` takes any number of kills; these are few, because each takes half
-    a minute.
+    Each of the three with both seeds. `kill_search.py` takes any number of kills; these are few, because each takes
+    half a minute.
     """
     command = [sys.executable, Path(__file__).with_name("kill_search.py"), "--kills", "8", "--seed", str(seed)]
     done = subprocess.run([*command, "--only", *kinds], capture_output=True, text=True, check=False)
