@@ -60,17 +60,17 @@ def feature_columns(
                 there = _listed(names, name)
                 raise UserError(f"{place}: ignore_columns: {name!r} must be a column, but {there}. Fix the name.")
         names = [name for name in names if name not in ignored]
+        if "" in names:
+            raise UserError(
+                f"{place}: every column must have a name, but that of column {names.index('')} (counted from 0) is "
+                "empty. Name it."
+            )
     else:
         missing = [name for name in features if name not in names]
         if missing:
             there = _listed(names, missing[0])
             raise UserError(f"{place}: the column {missing[0]!r} is missing. {there[0].upper()}{there[1:]}. Add it.")
         names = list(features)
-    if features is None and "" in names:
-        raise UserError(
-            f"{place}: every column must have a name, but that of column {names.index('')} (counted from 0) is empty. "
-            "Name it."
-        )
     if not names or n_rows == 0:
         raise UserError(
             f"{place}: must not be empty, but has {n_rows} rows and {len(names)} feature columns. Add some."

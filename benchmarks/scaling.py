@@ -4,8 +4,8 @@
 
 No pack computes anything, so that two cores can hold many workers: what is measured is the driver, with Tune, our
 callbacks and the ledger, and what passes between it and the workers. Efficiency is N t / (W T): N packs of t seconds on
-W logical CPUs took T seconds, the start of the workers aside. A pack reports as
-those that train do: every second, or less often where the driver is slow to take a report, and at its end.
+W logical CPUs took T seconds, the start of the workers aside. A pack reports as those that train do: every second, or
+less often where the driver is slow to take a report, and at its end.
 
 The model is a queue of events. Of each pack the driver hears three times, as Tune has it: that a worker can begin, that
 the last report has come, that the function has ended; each takes it a third of what a pack costs, in the order in which
