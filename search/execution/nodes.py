@@ -72,11 +72,11 @@ def node_name(address: str, hostname: str) -> str:
     return f"node {address}" if hostname in ("", address) else f"node {address} ({hostname})"
 
 
-def n_nodes() -> int:
-    """How many nodes of the cluster that is connected are alive."""
+def alive_nodes() -> list[Mapping[str, Any]]:
+    """The nodes of the cluster that is connected, as `ray.nodes` lists them."""
     import ray
 
-    return sum(node["Alive"] for node in ray.nodes())
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def can_hold(node: Mapping[str, Any], given: Mapping[str, float]) -> bool:

@@ -1,10 +1,9 @@
 """What each trial gets of the cluster, once a node has it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from ae_model.errors import UserError
-from search.execution.nodes import can_hold
+from search.execution.nodes import alive_nodes, can_hold
 from search.settings import ResourceSettings
 
 
@@ -23,7 +22,7 @@ def trial_resources(
         UserError: If no node has them: Tune would wait for such a node for ever.
     """
     given = _given(resources)
-    if any(can_hold(node, given) for node in _nodes()):
+    if any(can_hold(node, given) for node in alive_nodes()):
         return given
     if wait_s:
         say(f"No node has {_text(given)} ({_largest(given)}); waiting {wait_s:g} s for one to join")
@@ -58,15 +57,9 @@ def _joins(given: Mapping[str, float], wait_s: float) -> bool:
         remove_placement_group(room)
 
 
-def _nodes() -> Sequence[Mapping[str, Any]]:
-    import ray
-
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
 def _largest(given: Mapping[str, float]) -> str:
     """The node that has most: of GPUs, where a trial gets some, and then of CPUs."""
-    found = [{name: node["Resources"].get(name, 0) for name in ("CPU", "GPU")} for node in _nodes()]
+    found = [{name: node["Resources"].get(name, 0) for name in ("CPU", "GPU")} for node in alive_nodes()]
     most = max(found, key=lambda has: (has["GPU"] * bool(given["GPU"]), has["CPU"]), default={"CPU": 0})
     return f"the largest has {_text(most)}"
 

@@ -53,14 +53,14 @@ def train(plan: Plan, ledger: Ledger, directory: Path, *, address: str | None, p
     # Ray is slow to import, and not needed where all is done.
     from search.execution.connection import connected_ray
     from search.execution.gpu_share import measured_share
-    from search.execution.nodes import check_nodes, n_nodes, own_versions
+    from search.execution.nodes import alive_nodes, check_nodes, own_versions
     from search.execution.placement import trial_resources
     from search.execution.runner import run_packs
 
     with connected_ray(address, resources, log=directory / "ray.log") as most_trials:
         wait_s = 0.0 if address is None else resources.startup_timeout_s
         given = trial_resources(resources, wait_s=wait_s, say=progress.say)
-        is_cluster = address is not None or n_nodes() > 1  # also one that the caller has joined
+        is_cluster = address is not None or len(alive_nodes()) > 1  # also one that the caller has joined
         if is_cluster:
             check_nodes(given, None if resources.storage_path is None else folder)
         options = WorkerOptions(

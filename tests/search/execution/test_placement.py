@@ -21,7 +21,7 @@ def test_the_largest_node_is_the_one_that_comes_nearest(
 ) -> None:
     """By GPUs where a trial gets some, else by CPUs."""
     sizes = [{"CPU": 16.0}, {"CPU": 2.0, "GPU": 2.0}, {"CPU": 4.0, "GPU": 2.0}]
-    monkeypatch.setattr(placement, "_nodes", lambda: [{"Alive": True, "Resources": size} for size in sizes])
+    monkeypatch.setattr(placement, "alive_nodes", lambda: [{"Alive": True, "Resources": size} for size in sizes])
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 22.0, "GPU": 4.0})
     with pytest.raises(UserError, match=rf"no node has them \(the largest has {largest}\)\. Lower resources"):
         trial_resources(ResourceSettings.model_validate(asked))
